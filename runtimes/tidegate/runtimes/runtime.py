@@ -1,0 +1,94 @@
+"""The port between tidegate and a framework.
+
+A runtime is found by its entry point in the group ``tidegate.runtimes``. It names the formats that it reads, and
+turns an artifact into a model: a signature and a synchronous ``predict`` over numpy arrays. Importing a runtime's
+module must not import its framework: that happens in ``load``, in the worker process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import numpy.typing as npt
+
+from tidegate.protocol.messages import ModelMetadata
+from tidegate.protocol.tensors import Parameters
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Format(msgspec.Struct, frozen=True):
+    """A file format that a runtime reads, told from others by its suffix."""
+
+    name: str
+    """As people call it: "joblib", "ONNX"."""
+    suffixes: tuple[str, ...]
+    """Lower-case ends of the file name, longest first where one contains another: (".fake.json",)."""
+    executes_code: bool
+    """Reading it can run code that its author wrote; such a file is loaded from a trusted source only."""
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A model on disk, and how it is to be loaded."""
+
+    name: str
+    """The model's name, as callers address it."""
+    version: str
+    path: Path
+    trusted: bool = False
+    """Whether a format that can execute code may be read. Only a path typed by the user is trusted by itself."""
+    threads: int = 0
+    """Intra-operation threads of the framework; 0 leaves it the framework's choice."""
+    options: Mapping[str, str] = {}
+    """Settings of the runtime itself, by the names that its page in docs/ lists."""
+
+
+class Model(Protocol):
+    """A loaded model. ``predict`` is called from one thread at a time, never from an event loop."""
+
+    @property
+    def metadata(self) -> ModelMetadata: ...
+
+    def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
+        """Run one batch.
+
+        ``inputs`` hold every declared input, checked against the signature, read-only; BF16 comes as float32 and
+        BYTES as an object array of ``bytes``. ``outputs`` names the wanted ones, empty means all. The arrays
+        returned may be views of the inputs; they are copied before the next call.
+
+        Raises:
+            Exception: whatever the framework raises; the caller reads its text as the model's error.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what the model holds. Called once, after the last ``predict``."""
+        ...
+
+
+class Runtime(Protocol):
+    """A framework's reader of artifacts."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def package(self) -> str:
+        """What to install where it is missing, as a pip requirement: ``tidegate[sklearn]``."""
+        ...
+
+    @property
+    def formats(self) -> tuple[Format, ...]: ...
+
+    def load(self, artifact: Artifact) -> Model:
+        """Read the artifact, find its signature in it, and make it ready to predict at full speed.
+
+        Raises:
+            ModelLoadFailed: the file is corrupt, of another version, or of a kind that cannot be served.
+            UntrustedModel: its format can execute code and the artifact is not trusted.
+            FrameworkMissing: the framework is not installed.
+        """
+        ...

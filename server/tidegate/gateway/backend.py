@@ -1,0 +1,49 @@
+"""The port to whatever executes a request: child processes here, pods and foreign v2 servers elsewhere."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
+
+
+class Readiness(msgspec.Struct, frozen=True):
+    """Whether a model answers now, and if not, why, in words that a caller may read."""
+
+    ready: bool
+    reason: str = ""
+
+
+class Answer(Protocol):
+    """A response whose tensors may lie in memory that the replica wants back."""
+
+    @property
+    def response(self) -> InferResponse: ...
+
+    def release(self) -> None:
+        """Say that the response's tensors are no longer read. Must be called exactly once, after encoding."""
+        ...
+
+
+class Backend(Protocol):
+    """One revision of a model behind one signature."""
+
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        """The signature; None until the first load has told it."""
+        ...
+
+    @property
+    def readiness(self) -> Readiness: ...
+
+    async def infer(self, request: InferRequest, deadline: float) -> Answer:
+        """Execute a request that fits the signature.
+
+        ``deadline`` is on the event loop's clock, in seconds. Cancelling the task withdraws the request.
+
+        Raises:
+            TidegateError: Unavailable and its kinds, DeadlineExceeded, ExecutionFailed.
+        """
+        ...

@@ -1,0 +1,163 @@
+"""Everything between a codec and a backend, for every transport alike: route, admit, check, execute, count.
+
+The data plane owns no socket. A listener resolves the route first (an unknown model costs no decoding), decodes,
+and calls ``infer``; what it raises is a TidegateError that the listener puts in its protocol's form.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+
+from tidegate.gateway.backend import Answer
+from tidegate.gateway.routes import Route, RouteTable
+from tidegate.protocol.errors import (
+    DeadlineExceeded,
+    InternalError,
+    ModelNotReady,
+    RequestCancelled,
+    ShuttingDown,
+    TidegateError,
+)
+from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
+from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
+from tidegate.protocol.validation import check_request
+from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = ("binary_tensor_data", "parameters")
+
+
+class GatewaySettings(msgspec.Struct, frozen=True):
+    version: str
+    """tidegate's own version, as the server's metadata shows it."""
+    limits: Limits = DEFAULT_LIMITS
+    default_timeout: float = 60.0
+    """Seconds that a request may take where the caller sets no deadline."""
+    max_timeout: float = 3600.0
+    """Seconds; a longer wish of the caller is cut to this, so that nothing waits for ever."""
+
+
+class DataPlane:
+    """One gateway's state: the routes it serves, what is in flight, whether it takes more."""
+
+    def __init__(self, routes: RouteTable, metrics: Metrics, settings: GatewaySettings) -> None:
+        self.routes = routes
+        self.settings = settings
+        self.metrics = metrics
+        self.leaving = False
+        self.draining = False
+        self._bound: dict[tuple[str, str], RevisionMetrics] = {}
+        self._inflight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        state = "draining" if self.draining else "leaving" if self.leaving else "serving"
+        return f"<DataPlane {state}, {len(self.routes.models)} models, {self._inflight} in flight>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether the server as a whole takes requests: every model answers and nothing is being shut down."""
+        return not self.leaving and all(
+            route.backend.readiness.ready for versions in self.routes.models.values() for route in versions.values()
+        )
+
+    def server_metadata(self) -> ServerMetadata:
+        return ServerMetadata("tidegate", self.settings.version, EXTENSIONS)
+
+    def model_metadata(self, route: Route) -> ModelMetadata:
+        """The signature of a route, with all versions that are served under its name.
+
+        Raises:
+            ModelNotReady: its first load has not ended yet, so nobody knows.
+        """
+        metadata = route.backend.metadata
+        if metadata is None:
+            raise ModelNotReady(route.model, route.backend.readiness.reason, retry_after=1.0)
+        versions = tuple(sorted(self.routes.models[route.model], key=lambda v: (len(v), v)))
+        return msgspec.structs.replace(metadata, name=route.model, versions=versions)
+
+    def deadline(self, now: float, *wishes: float | None) -> float:
+        """The earliest of the caller's wishes (seconds from now) and the server's default, as a time of the loop."""
+        given = [wish for wish in wishes if wish is not None]
+        return now + min((*given, self.settings.max_timeout) if given else (self.settings.default_timeout,))
+
+    def bound(self, route: Route) -> RevisionMetrics:
+        """The metrics of a route, bound on first use."""
+        key = (route.model, route.version)
+        found = self._bound.get(key)
+        if found is None:
+            found = self._bound[key] = self.metrics.bind(*key)
+        return found
+
+    async def infer(self, route: Route, request: InferRequest, deadline: float) -> Answer:
+        """Execute one decoded request on a route. ``deadline`` is a time of the event loop, in seconds.
+
+        The caller must release the answer after encoding it, and reports the outcome with ``answered``.
+
+        Raises:
+            TidegateError: of any kind but NotFound. Foreign exceptions are logged and become InternalError.
+            asyncio.CancelledError: the listener cancelled, because its caller went away.
+        """
+        if self.draining:
+            raise ShuttingDown
+        check_request(request, self.model_metadata(route))
+        metrics = self.bound(route)
+        metrics.inflight.inc()
+        self._enter()
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await route.backend.infer(request, deadline)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"model '{route.model}' did not answer before the request's deadline") from error
+        except TidegateError:
+            raise
+        except Exception as error:
+            log.exception("unexpected error while model %s answered", route.model)
+            raise InternalError from error
+        finally:
+            metrics.inflight.dec()
+            self._leave()
+        if request.inputs and request.inputs[0].shape:
+            metrics.rows.inc(request.inputs[0].shape[0])
+        return answer
+
+    def answered(self, route: Route | None, protocol: Protocol, error: TidegateError | None, seconds: float) -> None:
+        """Count one answer; ``error`` None is a success, ``route`` None a request that reached no model."""
+        code = 200 if error is None else error.http_status
+        if route is None:
+            self.metrics.refused(protocol, code)
+        else:
+            self.bound(route).answered(protocol, code, seconds)
+
+    def leave(self) -> None:
+        """Report not ready from now on, while requests are still taken: load balancers need time to notice."""
+        self.leaving = True
+
+    async def drain(self) -> None:
+        """Take no more requests, and return once those in flight are answered."""
+        self.leaving = self.draining = True
+        await self._idle.wait()
+
+    def _enter(self) -> None:
+        self._inflight += 1
+        self._idle.clear()
+
+    def _leave(self) -> None:
+        self._inflight -= 1
+        if not self._inflight:
+            self._idle.set()
+
+
+def translated(error: BaseException) -> TidegateError:
+    """What a listener answers for whatever it caught: the error itself if it is one of ours, else InternalError."""
+    if isinstance(error, TidegateError):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        return RequestCancelled("the caller went away")
+    log.error("unexpected error in a listener", exc_info=error)
+    return InternalError()

@@ -1,0 +1,189 @@
+"""The one tree of errors that a caller can meet.
+
+Each error knows its HTTP status, its gRPC status, whether trying again can help and after how long, and says in
+one sentence what was wrong, where, and what was expected. Foreign exceptions are turned into one of these once,
+at the border, with the cause chained for the log; the cause never reaches the wire.
+
+::
+
+    TidegateError                      HTTP  gRPC
+    ├── InvalidRequest                 400   INVALID_ARGUMENT     the caller must change the request
+    │   ├── InvalidTensor              400   INVALID_ARGUMENT     … in the tensor it names
+    │   ├── PayloadTooLarge            413   INVALID_ARGUMENT     sending it again cannot help
+    │   ├── HeadersTooLarge            431   INVALID_ARGUMENT
+    │   ├── UnsupportedMediaType       415   INVALID_ARGUMENT
+    │   └── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    ├── NotFound                       404   NOT_FOUND            no such route
+    │   ├── ModelNotFound              404   NOT_FOUND
+    │   └── VersionNotFound            404   NOT_FOUND
+    ├── MethodNotAllowed               405   UNIMPLEMENTED
+    ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
+    ├── RequestCancelled               499   CANCELLED            the caller went away
+    ├── DeadlineExceeded               504   DEADLINE_EXCEEDED
+    ├── Unavailable                    503   UNAVAILABLE          retryable
+    │   ├── ModelNotReady              503   UNAVAILABLE
+    │   ├── Overloaded                 503   UNAVAILABLE
+    │   ├── ReplicaLost                503   UNAVAILABLE
+    │   └── ShuttingDown               503   UNAVAILABLE
+    ├── ExecutionFailed                500   INTERNAL             the model raised while it ran
+    ├── ModelLoadFailed                503   FAILED_PRECONDITION  the artifact cannot be served as it is
+    │   ├── UntrustedModel             503   PERMISSION_DENIED    its format can execute code
+    │   └── FrameworkMissing           503   FAILED_PRECONDITION  the package that reads it is not installed
+    └── InternalError                  500   INTERNAL             a fault of ours
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import ClassVar
+
+
+class GrpcStatus(IntEnum):
+    """Status codes of gRPC (https://grpc.io/docs/guides/status-codes/), so that no gRPC library is needed here."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class TidegateError(Exception):
+    """The root. ``message`` is what the caller reads; ``retry_after`` is in seconds, None where unknown."""
+
+    http_status: ClassVar[int] = 500
+    grpc_status: ClassVar[GrpcStatus] = GrpcStatus.INTERNAL
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class InvalidRequest(TidegateError):
+    http_status = 400
+    grpc_status = GrpcStatus.INVALID_ARGUMENT
+
+
+class InvalidTensor(InvalidRequest):
+    """``tensor`` is the name of the tensor at fault; the message begins with it."""
+
+    def __init__(self, tensor: str, problem: str) -> None:
+        super().__init__(f"input '{shown(tensor)}': {problem}")
+        self.tensor = tensor
+
+
+class PayloadTooLarge(InvalidRequest):
+    http_status = 413
+
+
+class HeadersTooLarge(InvalidRequest):
+    http_status = 431
+
+
+class UnsupportedMediaType(InvalidRequest):
+    http_status = 415
+
+
+class RequestTimeout(InvalidRequest):
+    http_status = 408
+
+
+class NotFound(TidegateError):
+    http_status = 404
+    grpc_status = GrpcStatus.NOT_FOUND
+
+
+class ModelNotFound(NotFound):
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model '{shown(model)}' is not found")
+
+
+class VersionNotFound(NotFound):
+    def __init__(self, model: str, version: str, available: str) -> None:
+        super().__init__(f"model '{shown(model)}' has no version '{shown(version)}'; it has {available}")
+
+
+class MethodNotAllowed(TidegateError):
+    http_status = 405
+    grpc_status = GrpcStatus.UNIMPLEMENTED
+
+
+class Unsupported(TidegateError):
+    http_status = 501
+    grpc_status = GrpcStatus.UNIMPLEMENTED
+
+
+class RequestCancelled(TidegateError):
+    http_status = 499  # nginx's number; the caller does not read it, the metrics do
+    grpc_status = GrpcStatus.CANCELLED
+
+
+class DeadlineExceeded(TidegateError):
+    http_status = 504
+    grpc_status = GrpcStatus.DEADLINE_EXCEEDED
+
+
+class Unavailable(TidegateError):
+    http_status = 503
+    grpc_status = GrpcStatus.UNAVAILABLE
+    retryable = True
+
+
+class ModelNotReady(Unavailable):
+    def __init__(self, model: str, reason: str, *, retry_after: float | None = None) -> None:
+        super().__init__(f"model '{shown(model)}' is not ready: {reason}", retry_after=retry_after)
+
+
+class Overloaded(Unavailable):
+    pass
+
+
+class ReplicaLost(Unavailable):
+    pass
+
+
+class ShuttingDown(Unavailable):
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down", retry_after=1.0)
+
+
+class ExecutionFailed(TidegateError):
+    pass
+
+
+class ModelLoadFailed(TidegateError):
+    http_status = 503
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
+
+
+class UntrustedModel(ModelLoadFailed):
+    grpc_status = GrpcStatus.PERMISSION_DENIED
+
+
+class FrameworkMissing(ModelLoadFailed):
+    pass
+
+
+class InternalError(TidegateError):
+    def __init__(self, message: str = "internal error; the server's log has the cause") -> None:
+        super().__init__(message)
+
+
+def shown(value: object, limit: int = 64) -> str:
+    """A caller's value as it may stand in a message or a log: printable, on one line, at most ``limit`` characters."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)[: limit + 1])
+    return text if len(text) <= limit else text[: limit - 1] + "…"

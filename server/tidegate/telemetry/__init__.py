@@ -1,0 +1,1 @@
+"""What tidegate tells about itself: the one list of metrics, and logs."""

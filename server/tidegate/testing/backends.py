@@ -1,0 +1,86 @@
+"""A backend without a process: it answers with its inputs, or with the error that it was given."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from tidegate.gateway.backend import Readiness
+from tidegate.gateway.routes import Route
+from tidegate.protocol.datatypes import Datatype
+from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
+
+
+class FakeAnswer:
+    """An answer over plain memory; ``released`` tells whether the listener gave it back."""
+
+    def __init__(self, response: InferResponse) -> None:
+        self.response = response
+        self.released = False
+
+    def release(self) -> None:
+        assert not self.released, "an answer is released exactly once"
+        self.released = True
+
+
+class IdentityBackend:
+    """Answers every input as an output of the same name.
+
+    ``error`` is raised instead of answering; ``gate``, while set, holds every request until it is opened.
+    ``answers`` and ``cancelled`` let a test see what became of them.
+    """
+
+    def __init__(self, metadata: ModelMetadata, error: TidegateError | Exception | None = None) -> None:
+        self._metadata: ModelMetadata | None = metadata
+        self.error = error
+        self.gate: asyncio.Event | None = None
+        self.state = Readiness(True)
+        self.requests: list[InferRequest] = []
+        self.answers: list[FakeAnswer] = []
+        self.cancelled = 0
+
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        return self._metadata
+
+    @property
+    def readiness(self) -> Readiness:
+        return self.state
+
+    async def infer(self, request: InferRequest, deadline: float) -> FakeAnswer:
+        self.requests.append(request)
+        if self.gate is not None:
+            try:
+                await self.gate.wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                raise
+        if self.error is not None:
+            raise self.error
+        wanted = {output.name for output in request.outputs}
+        assert self._metadata is not None
+        outputs = tuple(
+            msgspec.structs.replace(tensor, parameters={})
+            for tensor in request.inputs
+            if not wanted or tensor.name in wanted
+        )
+        answer = FakeAnswer(
+            InferResponse(
+                model_name=request.model_name, outputs=outputs, model_version=request.model_version, id=request.id
+            )
+        )
+        self.answers.append(answer)
+        return answer
+
+
+def identity_metadata(name: str, *datatypes: Datatype, rank: int = 2) -> ModelMetadata:
+    """The signature of an identity model with one input per datatype, named after it in lower case."""
+    specs = tuple(TensorSpec(kind.value.lower(), kind, (-1,) * rank) for kind in datatypes or (Datatype.FP32,))
+    return ModelMetadata(name, "tidegate_fake", specs, specs)
+
+
+def identity_route(name: str, *datatypes: Datatype, rank: int = 2) -> Route:
+    """A route to an identity backend: version 1, one input per datatype."""
+    return Route(name, "1", IdentityBackend(identity_metadata(name, *datatypes, rank=rank)))
