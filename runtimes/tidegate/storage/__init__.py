@@ -1,0 +1,1 @@
+"""Where models lie: from a path to the models that are found there."""

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import msgspec
-
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
+from tidegate.replicas.readiness import Readiness
 
-
-class Readiness(msgspec.Struct, frozen=True):
-    """Whether a model answers now, and if not, why, in words that a caller may read."""
-
-    ready: bool
-    reason: str = ""
+__all__ = ["Answer", "Backend", "Readiness"]
 
 
 class Answer(Protocol):

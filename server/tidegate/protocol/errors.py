@@ -29,6 +29,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── ModelLoadFailed                503   FAILED_PRECONDITION  the artifact cannot be served as it is
     │   ├── UntrustedModel             503   PERMISSION_DENIED    its format can execute code
     │   └── FrameworkMissing           503   FAILED_PRECONDITION  the package that reads it is not installed
+    ├── InvalidResponse                502   INTERNAL             another server's answer is not the protocol's
     └── InternalError                  500   INTERNAL             a fault of ours
 """
 
@@ -84,6 +85,7 @@ class InvalidTensor(InvalidRequest):
     def __init__(self, tensor: str, problem: str) -> None:
         super().__init__(f"input '{shown(tensor)}': {problem}")
         self.tensor = tensor
+        self.problem = problem
 
 
 class PayloadTooLarge(InvalidRequest):
@@ -176,6 +178,13 @@ class UntrustedModel(ModelLoadFailed):
 
 class FrameworkMissing(ModelLoadFailed):
     pass
+
+
+class InvalidResponse(TidegateError):
+    http_status = 502
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"the server's answer is not valid: {problem}")
 
 
 class InternalError(TidegateError):

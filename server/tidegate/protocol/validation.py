@@ -54,6 +54,8 @@ def check_tensor(tensor: Tensor, spec: TensorSpec) -> None:
 
 def _same_rows(tensor: Tensor, rows: tuple[str, int] | None, metadata: ModelMetadata) -> tuple[str, int]:
     first = tensor.shape[0] if tensor.shape else 0
+    if not first:
+        raise InvalidTensor(tensor.name, f"shape {list(tensor.shape)} has no rows, the model expects at least one")
     if rows is not None and rows[1] != first:
         raise InvalidTensor(
             tensor.name, f"has {first} rows where input '{rows[0]}' has {rows[1]}; the inputs of a batch must agree"

@@ -1,0 +1,127 @@
+"""Which runtimes are installed, and which of them reads a file.
+
+A runtime is an entry point in the group ``tidegate.runtimes``: its name is how people call it, its object fits the
+Runtime port. Any installed distribution may declare one. One that cannot be imported takes nothing from the others:
+its fault is kept, and told to whoever asks for it by name or for a file that nobody else reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.runtimes.runtime import Format, Runtime
+
+GROUP = "tidegate.runtimes"
+
+
+class Catalogue(msgspec.Struct, frozen=True):
+    """Runtimes by name, and for those that could not be had, why."""
+
+    runtimes: Mapping[str, Runtime]
+    faults: Mapping[str, str] = {}
+
+    def find(self, name: str) -> Runtime:
+        """The runtime of this name.
+
+        Raises:
+            ModelLoadFailed: there is none, or its module cannot be imported.
+        """
+        runtime = self.runtimes.get(name)
+        if runtime is not None:
+            return runtime
+        if name in self.faults:
+            raise ModelLoadFailed(f"runtime '{shown(name)}' cannot be used: {self.faults[name]}")
+        raise ModelLoadFailed(
+            f"there is no runtime '{shown(name)}'; installed are {', '.join(sorted(self.runtimes)) or 'none'}"
+        )
+
+    def detect(self, path: Path) -> tuple[Runtime, Format]:
+        """The runtime and the format that the file's name tells; of several suffixes that fit, the longest.
+
+        Raises:
+            ModelLoadFailed: no runtime knows the suffix, or several claim it.
+        """
+        name = path.name.lower()
+        fits = [
+            (len(suffix), key, form)
+            for key, runtime in self.runtimes.items()
+            for form in runtime.formats
+            for suffix in form.suffixes
+            if name.endswith(suffix)
+        ]
+        if not fits:
+            raise ModelLoadFailed(self._unknown(path))
+        longest = max(length for length, _, _ in fits)
+        best = sorted((key, form.name) for length, key, form in fits if length == longest)
+        if len(best) > 1:
+            claims = ", ".join(f"{key} ({form})" for key, form in best)
+            raise ModelLoadFailed(f"'{shown(path.name)}' is claimed by more than one runtime: {claims}")
+        _, key, form = next(fit for fit in fits if fit[0] == longest)
+        return self.runtimes[key], form
+
+    def recognises(self, path: Path) -> bool:
+        """Whether ``detect`` would find a runtime by the file's name, or several."""
+        return path.name.lower().endswith(self.suffixes())
+
+    def suffixes(self) -> tuple[str, ...]:
+        """Every suffix that an installed runtime reads, sorted."""
+        known = {suffix for runtime in self.runtimes.values() for form in runtime.formats for suffix in form.suffixes}
+        return tuple(sorted(known))
+
+    def _unknown(self, path: Path) -> str:
+        known = ", ".join(self.suffixes()) or "none"
+        message = f"'{shown(path.name)}' is no model file that an installed runtime reads; known suffixes are {known}"
+        broken = "".join(f"; runtime '{name}' cannot be used: {fault}" for name, fault in sorted(self.faults.items()))
+        return message + broken
+
+
+def read_catalogue(entries: Iterable[EntryPoint]) -> Catalogue:
+    """Import what the entries name. Importing a runtime does not import its framework, so this is cheap."""
+    found: dict[str, Runtime] = {}
+    faults: dict[str, str] = {}
+    origin: dict[str, str] = {}
+    for entry in sorted(set(entries), key=lambda entry: (entry.name, entry.value)):
+        if entry.name in origin:
+            faults[entry.name] = f"both {origin[entry.name]} and {entry.value} are installed under this name"
+            found.pop(entry.name, None)
+            continue
+        origin[entry.name] = entry.value
+        try:
+            runtime: Runtime = entry.load()
+            called = runtime.name
+        except Exception as error:  # a foreign module may fail in any way; the fault is told to who asks for it
+            faults[entry.name] = f"{entry.value} does not import: {type(error).__name__}: {shown(error, 200)}"
+            continue
+        if called == entry.name:
+            found[entry.name] = runtime
+        else:
+            faults[entry.name] = f"{entry.value} calls itself '{shown(called)}'; expected the entry point's own name"
+    return Catalogue(MappingProxyType(found), MappingProxyType(faults))
+
+
+@cache
+def installed() -> Catalogue:
+    """The catalogue of this process: read on first use, then kept."""
+    return read_catalogue(entry_points(group=GROUP))
+
+
+def runtimes() -> Mapping[str, Runtime]:
+    """The usable runtimes by name."""
+    return installed().runtimes
+
+
+def find(name: str) -> Runtime:
+    """See ``Catalogue.find``, over what is installed."""
+    return installed().find(name)
+
+
+def detect(path: Path) -> tuple[Runtime, Format]:
+    """See ``Catalogue.detect``, over what is installed."""
+    return installed().detect(path)

@@ -1,0 +1,243 @@
+"""An inference session as a model: its signature, and what a trial run adds to it.
+
+A graph says which sizes are open, but not what they count: an open first axis may be the batch, or the boxes that a
+detector found. So rows are batched only where every input and output has an open first axis *and* trial runs with
+one and with three rows give one and three rows back. Where zeros cannot be run, the names of the axes decide.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import prod
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tidegate.protocol.datatypes import Datatype
+from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.protocol.messages import ModelMetadata, TensorSpec
+from tidegate.protocol.tensors import Parameters
+from tidegate.runtimes.runtime import Arrays, Artifact
+from tidegate.runtimes.text import decode_text
+
+PLATFORM = "onnx_onnxv1"
+
+# BF16 is absent: ONNX Runtime's numpy interface can neither take nor give it.
+_TENSORS = {
+    "tensor(bool)": Datatype.BOOL,
+    "tensor(uint8)": Datatype.UINT8,
+    "tensor(uint16)": Datatype.UINT16,
+    "tensor(uint32)": Datatype.UINT32,
+    "tensor(uint64)": Datatype.UINT64,
+    "tensor(int8)": Datatype.INT8,
+    "tensor(int16)": Datatype.INT16,
+    "tensor(int32)": Datatype.INT32,
+    "tensor(int64)": Datatype.INT64,
+    "tensor(float16)": Datatype.FP16,
+    "tensor(float)": Datatype.FP32,
+    "tensor(double)": Datatype.FP64,
+    "tensor(string)": Datatype.BYTES,
+}
+_TABLES = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
+"""What ZipMap, skl2onnx's default for probabilities, gives: per row a map from class label to probability."""
+
+_PROBE_ROWS = (1, 3)
+"""Two counts, so that an output of a fixed size cannot match both by chance."""
+_PROBE_ELEMENTS = 1 << 24
+"""Largest input that a trial run makes up: 64 MiB of float32."""
+_MADE_UP = re.compile(r"unk__\d+")
+"""What ONNX Runtime calls an axis that has no name."""
+
+_FATAL = 4
+"""What a run may log: its errors are raised, and stand in the answer, so they need no second place on stderr."""
+
+Array = npt.NDArray[Any]
+Run = Callable[[list[str], dict[str, Array]], list[Any]]
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What one trial run gave: the wanted outputs by name, for inputs of ``rows`` rows (0: the graph fixes them)."""
+
+    rows: int
+    answers: Mapping[str, Any]
+
+
+class GraphModel:
+    """Runs the session's graph; tables of class probabilities come out as tensors."""
+
+    def __init__(self, run: Run | None, metadata: ModelMetadata, tables: Mapping[str, int]) -> None:
+        self.metadata = metadata
+        self._run = run
+        self._names = tuple(spec.name for spec in metadata.outputs)
+        self._text = tuple(spec.name for spec in metadata.inputs if spec.datatype is Datatype.BYTES)
+        self._tables = tables
+
+    @classmethod
+    def prepare(cls, framework: Any, session: Any, artifact: Artifact, batches: bool | None) -> GraphModel:
+        """Read the signature and run zeros through the graph.
+
+        ``framework`` is the module onnxruntime. ``batches`` overrides what is found out about the batch dimension;
+        None leaves it to the trial.
+
+        Raises:
+            ModelLoadFailed: an input cannot be given, or no output can be given back.
+        """
+        inputs = tuple(_input(artifact, node) for node in session.get_inputs())
+        served = [node for node in session.get_outputs() if node.type in _TENSORS or node.type in _TABLES]
+        properties = _properties(framework, session, {node.name for node in served})
+        if not served:
+            raise ModelLoadFailed(
+                f"model '{artifact.name}' has no output that is a tensor: {properties['omitted_outputs']}"
+            )
+        axes = [spec.shape[:1] == (-1,) for spec in inputs] + [_open(node) for node in served]
+        open_rows = bool(inputs) and all(axes)
+        if batches and not open_rows:
+            raise ModelLoadFailed(
+                f"model '{artifact.name}': option 'batch_dimension' is 'true', but not every input and output has an "
+                f"open first axis"
+            )
+        quiet = framework.RunOptions()
+        quiet.log_severity_level = _FATAL
+        run = partial(session.run, run_options=quiet)
+        probes = _probe(run, inputs, [node.name for node in served], _PROBE_ROWS if open_rows else (0,))
+        if batches is None:
+            batches = open_rows and (_rows_kept(probes) if probes else _names_agree([*session.get_inputs(), *served]))
+        outputs, tables, labels = _outputs(served, probes)
+        metadata = ModelMetadata(
+            name=artifact.name,
+            platform=PLATFORM,
+            inputs=inputs,
+            outputs=outputs,
+            versions=(artifact.version,),
+            properties=properties | labels,
+            batch_dimension=batches,
+        )
+        return cls(run, metadata, tables)
+
+    def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
+        """See ``Model.predict``; only what leads to a wanted output is computed."""
+        feeds = dict(inputs)
+        for name in self._text:
+            feeds[name] = decode_text(name, feeds[name])
+        names = list(outputs or self._names)
+        assert self._run is not None, "predict after close"
+        answers = dict(zip(names, self._run(names, feeds), strict=True))
+        for name, columns in self._tables.items():
+            if name in answers:
+                answers[name] = _table(answers[name], columns)
+        return answers
+
+    def close(self) -> None:
+        self._run = None
+
+
+def _input(artifact: Artifact, node: Any) -> TensorSpec:
+    datatype = _TENSORS.get(node.type)
+    if datatype is None:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': input '{shown(node.name)}' is {node.type}, which cannot be given; expected "
+            f"{', '.join(_TENSORS)}"
+        )
+    return TensorSpec(node.name, datatype, _shape(node))
+
+
+def _shape(node: Any) -> tuple[int, ...]:
+    return tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
+
+
+def _open(node: Any) -> bool:
+    """Whether an output's first axis may be the batch. ONNX Runtime shows an unknown shape as a scalar's, []."""
+    return not node.shape or _shape(node)[0] == -1
+
+
+def _probe(run: Run, inputs: tuple[TensorSpec, ...], names: list[str], counts: Sequence[int]) -> list[Probe]:
+    """Trial runs over zeros, empty texts and size 1 for every other open axis; [] where the graph does not take them.
+
+    They warm the session up as well.
+    """
+    probes = []
+    for rows in counts:
+        shapes = {spec.name: _trial_shape(spec, rows) for spec in inputs}
+        if any(prod(shape) > _PROBE_ELEMENTS for shape in shapes.values()):
+            return []
+        try:
+            answers = run(names, {spec.name: _zeros(spec.datatype, shapes[spec.name]) for spec in inputs})
+        except Exception:  # zeros need not be valid input: nothing is learnt, and the model may still be good
+            return []
+        probes.append(Probe(rows, dict(zip(names, answers, strict=True))))
+    return probes
+
+
+def _trial_shape(spec: TensorSpec, rows: int) -> list[int]:
+    shape = [1 if size == -1 else size for size in spec.shape]
+    if rows:
+        shape[0] = rows
+    return shape
+
+
+def _zeros(datatype: Datatype, shape: list[int]) -> Array:
+    return np.full(shape, "", dtype=object) if datatype is Datatype.BYTES else np.zeros(shape, datatype.stored)
+
+
+def _rows_kept(probes: list[Probe]) -> bool:
+    return all(_count(answer) == probe.rows for probe in probes for answer in probe.answers.values())
+
+
+def _count(answer: Any) -> int:
+    if isinstance(answer, list):
+        return len(answer)
+    return int(answer.shape[0]) if answer.ndim else 0
+
+
+def _names_agree(nodes: Sequence[Any]) -> bool:
+    """Without a trial run: the first axes are one and the same by name, or have no name, or lie in tables."""
+    names = {node.shape[0] for node in nodes if node.shape and isinstance(node.shape[0], str)}
+    return len({name for name in names if not _MADE_UP.fullmatch(name)}) <= 1 and all(
+        node.shape or node.type in _TABLES for node in nodes
+    )
+
+
+def _outputs(served: list[Any], probes: list[Probe]) -> tuple[tuple[TensorSpec, ...], dict[str, int], dict[str, str]]:
+    """The outputs' specifications, the tables among them with their number of columns, and the columns' labels."""
+    specs: list[TensorSpec] = []
+    tables: dict[str, int] = {}
+    labels: dict[str, str] = {}
+    for node in served:
+        answer = probes[-1].answers[node.name] if probes else None
+        if node.type in _TABLES:
+            columns = list(answer[0]) if answer else []
+            rows = len(answer) if answer and probes[-1].rows == 0 else -1
+            specs.append(TensorSpec(node.name, Datatype.FP32, (rows, len(columns) or -1)))
+            tables[node.name] = len(columns)
+            if columns:
+                labels[f"{node.name}.classes"] = msgspec.json.encode(columns).decode()
+            continue
+        shape = _shape(node)
+        if not shape and answer is not None:
+            shape = (-1,) * answer.ndim
+        specs.append(TensorSpec(node.name, _TENSORS[node.type], shape))
+    return tuple(specs), tables, labels
+
+
+def _table(rows: list[dict[Any, float]], columns: int) -> Array:
+    """Rows of label → probability as a matrix; ONNX Runtime gives each row's labels in ascending order."""
+    if not rows:
+        return np.zeros((0, columns), np.float32)
+    return np.array([list(row.values()) for row in rows], dtype=np.float32)
+
+
+def _properties(framework: Any, session: Any, served: set[str]) -> dict[str, str]:
+    meta = session.get_modelmeta()
+    facts = {
+        "producer": meta.producer_name,
+        "graph": meta.graph_name,
+        "description": meta.description,
+        "providers": ", ".join(session.get_providers()),
+        "onnxruntime_version": str(framework.__version__),
+        "omitted_outputs": "; ".join(f"{n.name}: {n.type}" for n in session.get_outputs() if n.name not in served),
+    }
+    return {name: value for name, value in facts.items() if value}

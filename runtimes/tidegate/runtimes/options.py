@@ -1,0 +1,39 @@
+"""A runtime's own settings, as text by name; what is not understood is refused, never ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.runtimes.runtime import Artifact
+
+_SWITCH = {"true": True, "false": False}
+
+
+def check_options(artifact: Artifact, known: Sequence[str]) -> None:
+    """Hold the artifact's options against the names that its runtime knows.
+
+    Raises:
+        ModelLoadFailed: one of them is unknown.
+    """
+    for name in artifact.options:
+        if name not in known:
+            raise ModelLoadFailed(
+                f"model '{artifact.name}': there is no option '{shown(name)}'; known are {', '.join(sorted(known))}"
+            )
+
+
+def read_switch(artifact: Artifact, name: str) -> bool | None:
+    """The option as a truth value, None where it is not given.
+
+    Raises:
+        ModelLoadFailed: it is neither "true" nor "false".
+    """
+    value = artifact.options.get(name)
+    if value is None:
+        return None
+    if value not in _SWITCH:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': option '{name}' is '{shown(value)}', expected 'true' or 'false'"
+        )
+    return _SWITCH[value]

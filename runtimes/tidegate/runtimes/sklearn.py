@@ -1,0 +1,116 @@
+"""scikit-learn models: from joblib, pickle and skops files to an estimator that is known to answer.
+
+joblib and pickle files are programs and need a trusted source. A skops file is data: the types in it that are not
+known to be harmless are listed and refused, unless the source is trusted.
+
+A model that another minor version of scikit-learn has saved is refused: it may load and yet answer wrongly
+(https://scikit-learn.org/stable/model_persistence.html, "Security & Maintainability Limitations").
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
+from tidegate.runtimes.framework import import_framework
+from tidegate.runtimes.options import check_options, read_switch
+from tidegate.runtimes.runtime import Artifact, Format, Model, Runtime
+from tidegate.runtimes.sklearn_estimator import EstimatorModel
+from tidegate.runtimes.trust import admit
+
+JOBLIB = Format("joblib", (".joblib",), executes_code=True)
+PICKLE = Format("pickle", (".pickle", ".pkl"), executes_code=True)
+SKOPS = Format("skops", (".skops",), executes_code=False)
+
+OPTIONS = ("allow_version_mismatch", "example")
+
+
+class SklearnRuntime:
+    """Reads what ``joblib.dump``, ``pickle.dump`` and ``skops.io.dump`` write."""
+
+    name = "sklearn"
+    package = "tidegate[sklearn]"
+    formats = (JOBLIB, PICKLE, SKOPS)
+
+    def load(self, artifact: Artifact) -> Model:
+        """See ``Runtime.load``. From then on scikit-learn does not warn of missing feature names in this process."""
+        form = admit(artifact, self.formats)
+        check_options(artifact, OPTIONS)
+        allowed = read_switch(artifact, "allow_version_mismatch") or False
+        sklearn = import_framework("sklearn", self)
+        # Before reading: unpickling alone would import it, and say less when it is absent.
+        mismatch = import_framework("sklearn.exceptions", self).InconsistentVersionWarning
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            estimator = _read_skops(artifact, self) if form is SKOPS else _read_pickle(artifact, self)
+        saved_by = {str(w.message.original_sklearn_version) for w in caught if isinstance(w.message, mismatch)}
+        for warning in caught:
+            if not isinstance(warning.message, mismatch):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        if not allowed:
+            _check_versions(artifact, saved_by, sklearn.__version__)
+        # Callers send arrays, never named columns, so a model fitted on a data frame would warn at every call.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names", category=UserWarning)
+        versions = {"sklearn_version": str(sklearn.__version__)}
+        if saved_by:
+            versions["saved_by_sklearn"] = ", ".join(sorted(saved_by))
+        limits = import_framework("threadpoolctl", self).threadpool_limits if artifact.threads else None
+        return EstimatorModel.prepare(estimator, artifact, f"sklearn_{form.name}", versions, limits)
+
+
+def _read_pickle(artifact: Artifact, runtime: Runtime) -> Any:
+    joblib = import_framework("joblib", runtime)
+    try:
+        # joblib.load reads plain pickles too, and many a .pkl was written by joblib.dump.
+        return joblib.load(artifact.path)
+    except ModuleNotFoundError as error:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': '{artifact.path.name}' needs the Python module '{shown(error.name)}', "
+            f"which is not installed here"
+        ) from error
+    except Exception as error:  # a pickle is a program: what a broken or a foreign one raises has no bound
+        raise _unreadable(artifact, error) from error
+
+
+def _read_skops(artifact: Artifact, runtime: Runtime) -> Any:
+    skops = import_framework("skops.io", runtime)
+    try:
+        data = artifact.path.read_bytes()  # once, so that what is judged is what is loaded
+        untrusted: Sequence[str] = skops.get_untrusted_types(data=data)
+        if untrusted and not artifact.trusted:
+            raise UntrustedModel(
+                f"model '{artifact.name}' holds types that skops does not know to be harmless: "
+                f"{', '.join(shown(name, 100) for name in untrusted)}; it is loaded only from a trusted source"
+            )
+        return skops.loads(data, trusted=untrusted)
+    except UntrustedModel:
+        raise
+    except Exception as error:  # a broken archive or schema surfaces as nearly any exception
+        raise _unreadable(artifact, error) from error
+
+
+def _unreadable(artifact: Artifact, error: Exception) -> ModelLoadFailed:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
+    return ModelLoadFailed(
+        f"model '{artifact.name}': '{artifact.path.name}' cannot be read; it is corrupt, cut short or of another "
+        f"kind ({shown(reason, 200)})"
+    )
+
+
+def _check_versions(artifact: Artifact, saved_by: set[str], current: str) -> None:
+    """A patch release keeps what a fitted model holds; a minor release may not."""
+    others = sorted(version for version in saved_by if _minor(version) != _minor(current))
+    if others:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}' was saved by scikit-learn {', '.join(others)}, and {current} is installed: it "
+            f"may answer wrongly; install the version that saved it, or set the option allow_version_mismatch=true"
+        )
+
+
+def _minor(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+RUNTIME = SklearnRuntime()

@@ -1,0 +1,74 @@
+"""What a server tells about its own life, as values: a terminal shows them, a script reads them as JSON lines.
+
+They come in this order: one ``Listening``, then ``Found`` for every model, ``Loaded`` or ``LoadFailed`` for each as
+it happens, one ``Ready``, and after the signal to stop one ``Leaving`` and one ``Stopped``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.protocol.messages import ModelMetadata
+
+
+class Event(msgspec.Struct, frozen=True, tag_field="event", tag=str.lower):
+    """The root; ``event`` in the JSON form is the kind's name in lower case."""
+
+
+class Listening(Event, frozen=True):
+    """The ports are open. Each is ``host:port``, the port as it really is where a free one was asked for.
+
+    Models may still be loading: until then they are answered with 503 and the reason.
+    """
+
+    http: str
+    grpc: str
+    status: str
+
+
+class Found(Event, frozen=True):
+    """A model file, and how it will be served. ``reason`` says why this runtime was chosen."""
+
+    model: str
+    version: str
+    path: str
+    runtime: str
+    format: str
+    reason: str
+
+
+class Loaded(Event, frozen=True):
+    """A model answers. ``seconds`` have passed since its replica was started."""
+
+    model: str
+    version: str
+    seconds: float
+    metadata: ModelMetadata
+
+
+class LoadFailed(Event, frozen=True):
+    """A model does not answer, and why. Its route stays and says the same with 503."""
+
+    model: str
+    version: str
+    reason: str
+
+
+class Ready(Event, frozen=True):
+    """Every model has loaded or failed; how many of each."""
+
+    loaded: int
+    failed: int
+
+
+class Leaving(Event, frozen=True):
+    """A signal has come. Readiness is down; what is in flight has ``grace`` seconds to end."""
+
+    signal: str
+    grace: float
+
+
+class Stopped(Event, frozen=True):
+    """Nothing is left. ``clean`` tells that every request in flight was answered."""
+
+    clean: bool

@@ -1,0 +1,35 @@
+"""What the all-in-one server is told to be. Whoever makes it has read the command line; nothing below does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tidegate.gateway.dataplane import GatewaySettings
+from tidegate.gateway.grpc_settings import GrpcSettings
+from tidegate.gateway.http_settings import HttpSettings
+from tidegate.replicas.settings import ReplicaSettings
+
+
+class ServeSettings(msgspec.Struct, frozen=True):
+    paths: tuple[Path, ...]
+    """Model files and directories of them."""
+    gateway: GatewaySettings
+    name: str | None = None
+    """The name under which the only path is served, instead of the one that its file name gives."""
+    trusted: bool = True
+    """Whether formats that can execute code are read. True because the user typed the paths."""
+    threads: int = 0
+    """Intra-operation threads of each model's framework; 0 leaves the choice to the framework."""
+    http: HttpSettings = HttpSettings()
+    grpc: GrpcSettings = GrpcSettings()
+    status: HttpSettings = HttpSettings(port=8083)
+    replica: ReplicaSettings = ReplicaSettings()
+    ready_timeout: float = 600.0
+    """Seconds until the start gives up waiting for a model; as long as a load may take."""
+    shutdown_delay: float = 0.0
+    """Seconds between readiness going down and the last request being taken, for load balancers to notice. None on
+    a laptop, where nothing balances."""
+    shutdown_grace: float = 30.0
+    """Seconds that requests in flight have to end after the signal; Kubernetes' own default."""

@@ -1,0 +1,147 @@
+"""What a starting and stopping server says: to a person on stderr, to a program as JSON lines on stdout.
+
+With a log of JSON lines stderr is for a program, too, and its life becomes a part of the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
+from tidegate.cli.sample import curl_line, infer_line
+from tidegate.protocol.messages import TensorSpec
+
+log = logging.getLogger("tidegate.serve")
+
+
+def announcer(to_stdout: bool, to_log: bool) -> Callable[[Event], None]:
+    """Who is told: stderr, as prose or as a part of its JSON log, and stdout as JSON lines if that is wanted."""
+    if to_log:
+        log.setLevel(logging.INFO)
+    stderr = as_log_entry if to_log else Narrator(Console(stderr=True))
+
+    def announce(event: Event) -> None:
+        stderr(event)
+        if to_stdout:
+            as_json_line(event)
+
+    return announce
+
+
+def as_json_line(event: Event) -> None:
+    """Write an event to stdout as one line of JSON, at once: its reader waits for it.
+
+    A reader who has read enough and left (`| head -1`) does not end the server. So nothing is buffered, either:
+    Python would try again to write it at the end.
+    """
+    with suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), msgspec.json.encode(event) + b"\n")
+
+
+def as_log_entry(event: Event) -> None:
+    """Log an event: its kind as the message, its fields beside it."""
+    fields = msgspec.to_builtins(event)
+    log.log(
+        logging.ERROR if isinstance(event, LoadFailed) else logging.INFO, fields.pop("event"), extra={"fields": fields}
+    )
+
+
+class Narrator:
+    """Tells a person, line by line; on a terminal a spinner names what is still loading."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._loading: list[str] = []
+        self._ports = Listening("", "", "")
+        self._sample: Loaded | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Listening():
+                self._ports = event
+            case Found():
+                self._found(event)
+            case Loaded():
+                self._loaded(event)
+            case LoadFailed():
+                self._failed(event)
+            case Ready():
+                self._ready(event)
+            case Leaving():
+                self._leaving(event)
+            case Stopped():
+                self._say("stopped" if event.clean else "[yellow]stopped with requests unfinished[/]")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _found(self, event: Found) -> None:
+        name = _named(event.model, event.version)
+        self._say(f"{name}: {escape(event.path)} → runtime [bold]{event.runtime}[/] ({event.format}: {event.reason})")
+        self._loading.append(event.model)
+        if self._console.is_terminal and self._status is None:
+            self._status = self._console.status("")
+            self._status.start()
+        self._refresh()
+
+    def _loaded(self, event: Loaded) -> None:
+        self._sample = self._sample or event
+        signature = f"{_signature(event.metadata.inputs)} → {_signature(event.metadata.outputs)}"
+        self._say(f"{_named(event.model, event.version)}: [green]ready[/] after {event.seconds:.1f} s; {signature}")
+        self._ended(event.model)
+
+    def _failed(self, event: LoadFailed) -> None:
+        self._say(f"{_named(event.model, event.version)}: [bold red]failed[/]: {escape(event.reason)}")
+        self._ended(event.model)
+
+    def _ready(self, event: Ready) -> None:
+        ports = self._ports
+        self._say(f"serving HTTP on http://{ports.http}, gRPC on {ports.grpc}, status on http://{ports.status}")
+        if event.failed:
+            self._say(f"[yellow]{event.failed} of {event.loaded + event.failed} models failed[/]; they answer 503")
+        if self._sample is not None:
+            self._invite(self._sample)
+
+    def _invite(self, sample: Loaded) -> None:
+        """The lines to try next, ready to paste."""
+        self._say("try:")
+        curl = curl_line(self._ports.http, sample.model, sample.metadata)
+        for line in filter(None, (curl, infer_line(self._ports.http, sample.model, sample.metadata))):
+            self._say(f"  {escape(line)}")
+
+    def _leaving(self, event: Leaving) -> None:
+        self._quiet()
+        self._say(f"{event.signal}: requests in flight have {event.grace:g} s to end; once more ends at once")
+
+    def _ended(self, model: str) -> None:
+        self._loading.remove(model)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        if not self._loading:
+            self._quiet()
+        elif self._status is not None:
+            self._status.update(f"loading {escape(', '.join(self._loading))}")
+
+    def _quiet(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+def _named(model: str, version: str) -> str:
+    return f"[bold]{escape(model)}[/] version {escape(version)}"
+
+
+def _signature(specs: tuple[TensorSpec, ...]) -> str:
+    return ", ".join(escape(f"{spec.name} {spec.datatype}{list(spec.shape)}") for spec in specs)

@@ -1,0 +1,115 @@
+"""The entry point: which commands there are, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.config import Env
+
+from tidegate.cli.environment import PREFIX, unknown_variables
+from tidegate.cli.failure import Exit, Failure
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+HELP = """Serve models of any framework behind the Open Inference Protocol v2.
+
+Every option can also be set by an environment variable, TIDEGATE_COMMAND_OPTION; a flag goes before it.
+"""
+
+
+def main() -> None:
+    """Run the command that was typed and leave with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def build() -> App:
+    """The command line. Commands are named by import path, so that each is imported only when it is meant."""
+    app = App(name="tidegate", help=HELP, version=_version, config=Env(PREFIX), result_action="return_value")
+    for name, text in {
+        "serve": "Serve model files and directories on this machine.",
+        "infer": "Ask a model that is being served.",
+        "doctor": "Check whether this machine is ready to serve.",
+        "version": "Show the version of tidegate and of what it stands on.",
+    }.items():
+        app.command(f"tidegate.cli.{name}:{name}", name=name, help=text)
+    return app
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error has been told on stderr by then."""
+    app = build()
+    app.meta.config = ()  # else --debug would have one environment variable per command
+
+    @app.meta.default
+    def _launch(
+        *tokens: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        debug: Annotated[
+            bool, Parameter(negative=(), env_var="TIDEGATE_DEBUG", help="Show the traceback of an error.")
+        ] = False,
+    ) -> int:
+        for note in unknown_variables(app, tokens, os.environ):
+            _console().print(note, markup=False, highlight=False, soft_wrap=True)
+        return _guarded(app, tokens, debug)
+
+    return _guarded(app.meta, argv, debug=False)
+
+
+def _guarded(app: App, tokens: Sequence[str], debug: bool) -> int:
+    try:
+        return int(app(tokens, exit_on_error=False, print_error=False) or Exit.GOOD)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # The reader of our output has left (`| head`); what Python flushes at exit must not fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        # The border of the process: whatever it is, the user reads a sentence, and a traceback only on demand.
+        if debug and not isinstance(error, CycloptsError):
+            traceback.print_exc()
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    """Write an error's cause and hint to stderr; returns the exit code it stands for."""
+    failure = _as_failure(error)
+    console = _console()
+    console.print("[bold red]error:[/] ", end="")
+    console.print(failure.cause, markup=False, highlight=False, soft_wrap=True)
+    if failure.hint:
+        console.print("[bold]hint:[/] ", end="")
+        console.print(failure.hint, markup=False, highlight=False, soft_wrap=True)
+    return failure.code
+
+
+def _as_failure(error: Exception) -> Failure:
+    from tidegate.protocol.errors import TidegateError
+
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, CycloptsError):
+        error.verbose = False
+        command = " ".join(("tidegate", *(error.command_chain or ())))
+        return Failure(str(error), f"`{command} --help` shows what it takes", Exit.USAGE)
+    if isinstance(error, TidegateError):
+        return Failure(error.message)
+    return Failure(f"{type(error).__name__}: {error}", "this is a fault of tidegate; --debug shows where it happened")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("tidegate")

@@ -1,0 +1,197 @@
+"""The options of ``tidegate serve``, grouped as its help shows them, and the settings that they make.
+
+Defaults are read from the settings themselves, so that the help cannot tell anything else than what happens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from cyclopts import Group, Parameter, Token
+from cyclopts.validators import Number
+
+from tidegate.gateway.grpc_settings import GrpcSettings
+from tidegate.gateway.http_settings import HttpSettings
+from tidegate.protocol.limits import DEFAULT_LIMITS
+from tidegate.replicas.settings import ReplicaSettings
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+HTTP = HttpSettings()
+GRPC = GrpcSettings()
+REPLICA = ReplicaSettings()
+UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from "67108864", "64MiB" or "1 GiB".
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    digits = text.rstrip("BbIiKkMmGg ")
+    unit = text[len(digits) :].strip().upper()
+    if not digits.isdecimal() or unit not in UNITS:
+        raise ValueError(f'"{text}" is no size; expected bytes, or a number with KiB, MiB or GiB')
+    return int(digits) * UNITS[unit]
+
+
+def show_size(count: Any) -> str:
+    """Bytes as people write them, in the largest unit that divides them."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if count and count % size == 0:
+            return f"{count // size}{unit}"
+    return str(count)
+
+
+def overlay(settings: S, *groups: object) -> S:
+    """The settings with every field that an option of the same name, in one of the groups, tells otherwise."""
+    told = {
+        field: getattr(group, field)
+        for group in groups
+        for field in settings.__struct_fields__
+        if hasattr(group, field)
+    }
+    return msgspec.structs.replace(settings, **told)
+
+
+def _convert_size(_: type, tokens: Sequence[Token]) -> int:
+    return parse_size(tokens[0].value)
+
+
+Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+Count = Annotated[int, Parameter(validator=Number(gte=0))]
+Size = Annotated[int, Parameter(converter=_convert_size, show_default=show_size, metavar="SIZE")]
+
+
+@Parameter(name="*", group=Group("Addresses", sort_key=1))
+@dataclass(frozen=True)
+class Addresses:
+    host: str = HTTP.host
+    """The address that all ports are on. 0.0.0.0 opens them to the network."""
+    http_port: int = HTTP.port
+    """HTTP; 0 takes a free port and tells which."""
+    grpc_port: int = GRPC.port
+    """gRPC; 0 as above."""
+    status_port: int = 8083
+    """/metrics, /healthz, /readyz and /load; 0 as above."""
+
+
+@Parameter(name="*", group=Group("Execution", sort_key=2))
+@dataclass(frozen=True)
+class Execution:
+    threads: Count = 0
+    """Threads of the framework within one execution; 0 leaves the choice to the framework."""
+    max_waiting: Count = REPLICA.max_waiting
+    """Requests of one model that wait; one more is refused with 503."""
+    max_waiting_bytes: Size = REPLICA.max_waiting_bytes
+    """The tensors of those that wait."""
+    max_attempts: Count = REPLICA.max_attempts
+    """Replicas that may die under one request until it is answered with 503."""
+    memory_limit: Size = REPLICA.memory_limit
+    """Private memory of a replica; 0 for no limit."""
+    slot_bytes: Size = REPLICA.slot_bytes
+    """Shared memory in use with one replica; beyond it requests wait."""
+    worker_directory: str = REPLICA.directory
+    """Where replicas keep their sockets; "" is the system's directory for temporary files."""
+
+
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=3))
+@dataclass(frozen=True)
+class Times:
+    timeout: Seconds = 60.0
+    """For a request whose caller sets no deadline."""
+    max_timeout: Seconds = 3600.0
+    """The longest deadline that a caller can ask for."""
+    ready_timeout: Seconds = 600.0
+    """Until the start gives up waiting for a model (exit code 3 if none is ready by then)."""
+    shutdown_delay: Seconds = 0.0
+    """Between the signal to stop and the last request taken, for load balancers to notice."""
+    shutdown_grace: Seconds = 30.0
+    """For requests in flight to end after the signal to stop."""
+    start_timeout: Seconds = REPLICA.start_timeout
+    """For the process of a replica to start, without its model."""
+    load_timeout: Seconds = REPLICA.load_timeout
+    """For a replica to load its model."""
+    execution_timeout: Seconds = REPLICA.execution_timeout
+    """For one execution; then the replica is replaced."""
+    hang_timeout: Seconds = REPLICA.hang_timeout
+    """Without a sign of life from a replica that has work; then it is replaced."""
+    stop_timeout: Seconds = REPLICA.stop_timeout
+    """For a replica to end by itself."""
+    header_timeout: Seconds = HTTP.header_timeout
+    """For the headers of an HTTP request to arrive."""
+    body_timeout: Seconds = HTTP.body_timeout
+    """For the body of an HTTP request to arrive."""
+    write_timeout: Seconds = HTTP.write_timeout
+    """That a client may leave its answer untaken."""
+    keep_alive_timeout: Count = HTTP.keep_alive_timeout
+    """That an idle HTTP connection is kept; whole seconds."""
+    message_timeout: Seconds = GRPC.message_timeout
+    """For the message of a gRPC call to arrive."""
+    idle_timeout: Seconds = GRPC.idle_timeout
+    """That a gRPC connection without calls is kept."""
+
+
+@Parameter(name="*", group=Group("Limits", sort_key=4))
+@dataclass(frozen=True)
+class Bounds:
+    max_connections: Count = HTTP.max_connections
+    """Connections at a time, of HTTP and of gRPC each."""
+    max_concurrent_streams: Count = GRPC.max_concurrent_streams
+    """Calls at a time on one gRPC connection."""
+    max_receiving_bytes: Size = GRPC.max_receiving_bytes
+    """gRPC messages of all calls together that are being received or answered."""
+    max_headers: Count = HTTP.max_headers
+    """Header lines of an HTTP request."""
+    max_body_bytes: Size = DEFAULT_LIMITS.max_body_bytes
+    """An HTTP body or gRPC message, as it arrives."""
+    max_inflated_bytes: Size = DEFAULT_LIMITS.max_inflated_bytes
+    """The same, decompressed."""
+    max_json_bytes: Size = DEFAULT_LIMITS.max_json_bytes
+    """The JSON part of a body."""
+    max_header_bytes: Size = DEFAULT_LIMITS.max_header_bytes
+    """All headers of a request."""
+    max_tensors: Count = DEFAULT_LIMITS.max_tensors
+    """Inputs, and outputs asked for, of one request."""
+    max_parameters: Count = DEFAULT_LIMITS.max_parameters
+    """Entries of one `parameters` object."""
+    max_rank: Count = DEFAULT_LIMITS.max_rank
+    """Dimensions of a tensor."""
+    max_elements: Count = DEFAULT_LIMITS.max_elements
+    """Elements of a tensor."""
+    max_name_bytes: Size = DEFAULT_LIMITS.max_name_bytes
+    """A name or a request's id."""
+
+
+@Parameter(name="*", group=Group("Log", sort_key=5))
+@dataclass(frozen=True)
+class Log:
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
+    """The least serious message that is written to stderr."""
+    log_format: Literal["plain", "json"] = "plain"
+    """plain for people, json for a collector."""
+    access_log: Annotated[bool, Parameter(negative=())] = False
+    """Log every HTTP request, whatever the level."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """All groups."""
+
+    addresses: Addresses = Addresses()
+    execution: Execution = Execution()
+    times: Times = Times()
+    bounds: Bounds = Bounds()
+    log: Log = Log()
+
+    @property
+    def groups(self) -> tuple[object, ...]:
+        return (self.addresses, self.execution, self.times, self.bounds, self.log)
+
+
+DEFAULTS = Options()

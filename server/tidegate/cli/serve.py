@@ -1,0 +1,103 @@
+"""``tidegate serve``: options to settings, settings to a running server."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from msgspec import structs
+
+from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.options import DEFAULTS, GRPC, HTTP, REPLICA, Options, overlay
+from tidegate.protocol.limits import DEFAULT_LIMITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tidegate.app.events import Event
+    from tidegate.app.settings import ServeSettings
+
+CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
+
+
+def serve(
+    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False)],
+    /,
+    *,
+    name: str = "",
+    untrusted: Annotated[bool, Parameter(negative=())] = False,
+    output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
+    options: Options = DEFAULTS,
+) -> int:
+    """Serve model files and directories on this machine, until Ctrl-C or SIGTERM.
+
+    Which runtime reads a file is found out from its name. A second signal ends at once.
+
+    Parameters
+    ----------
+    paths
+        Model files, and directories of models: DIR/NAME.joblib, or DIR/NAME/VERSION/FILE.
+    name
+        The name to serve the only path under, instead of its own.
+    untrusted
+        Refuse formats that can run code while they are read (pickle, joblib).
+    output
+        json writes what happens to stdout, too, one JSON object per line: first the addresses.
+    """
+    if name and len(paths) != 1:
+        raise Failure("--name renames a single model", "give one FILE with it", Exit.USAGE)
+    from tidegate.app.logs import LogSettings, configure
+    from tidegate.cli.announce import announcer
+
+    log = options.log
+    configure(LogSettings(log.log_level, log.log_format, log.access_log), sys.stderr)
+    settings = settings_of(options)
+    settings = structs.replace(settings, paths=paths, name=name or None, trusted=not untrusted)
+    code = _run(settings, announcer(output == "json", log.log_format == "json"))
+    if code == Exit.FAILED:
+        raise Failure("no model could be loaded; the reasons stand above", CAN_SERVE)
+    if code == Exit.NOT_READY:
+        cause = f"no model is ready after {settings.ready_timeout:g} s"
+        raise Failure(cause, "--ready-timeout gives them longer", Exit.NOT_READY)
+    return code
+
+
+def settings_of(options: Options) -> ServeSettings:
+    """The settings that the options make, but for what is served."""
+    from tidegate.app.settings import ServeSettings
+    from tidegate.gateway.dataplane import GatewaySettings
+
+    groups, addresses, times = options.groups, options.addresses, options.times
+    limits = overlay(DEFAULT_LIMITS, options.bounds)
+    http = overlay(HTTP, *groups)
+    grpc = overlay(GRPC, *groups)
+    settings = ServeSettings(
+        paths=(),
+        gateway=GatewaySettings(version("tidegate"), limits, times.timeout, times.max_timeout),
+        http=structs.replace(http, port=addresses.http_port),
+        grpc=structs.replace(grpc, port=addresses.grpc_port),
+        status=structs.replace(http, port=addresses.status_port, access_log=False),
+        replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
+    )
+    return overlay(settings, *groups)
+
+
+def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
+    import asyncio
+
+    import uvloop
+
+    from tidegate.app.serve import serve as run_server
+    from tidegate.gateway.listener import CannotListen
+    from tidegate.protocol.errors import ModelLoadFailed
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(run_server(settings, announce))
+    except CannotListen as error:
+        raise Failure(str(error), "`--http-port 0` and its like take a free port") from error
+    except ModelLoadFailed as error:
+        raise Failure(error.message, CAN_SERVE) from error

@@ -1,0 +1,74 @@
+"""From a server's status to the error that it stands for: the way back of protocol/errors.py.
+
+Several errors share a status, so the caller gets the widest of them, with the server's own words.
+"""
+
+from __future__ import annotations
+
+from tidegate.protocol.errors import (
+    DeadlineExceeded,
+    ExecutionFailed,
+    GrpcStatus,
+    HeadersTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelLoadFailed,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    RequestCancelled,
+    RequestTimeout,
+    TidegateError,
+    Unavailable,
+    Unsupported,
+    UnsupportedMediaType,
+)
+
+_HTTP: dict[int, type[TidegateError]] = {
+    400: InvalidRequest,
+    404: NotFound,
+    405: MethodNotAllowed,
+    408: RequestTimeout,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+    429: Overloaded,
+    431: HeadersTooLarge,
+    499: RequestCancelled,
+    500: ExecutionFailed,
+    501: Unsupported,
+    502: Unavailable,
+    503: Unavailable,
+    504: DeadlineExceeded,
+}
+
+_GRPC: dict[int, type[TidegateError]] = {
+    GrpcStatus.CANCELLED: RequestCancelled,
+    GrpcStatus.INVALID_ARGUMENT: InvalidRequest,
+    GrpcStatus.DEADLINE_EXCEEDED: DeadlineExceeded,
+    GrpcStatus.NOT_FOUND: NotFound,
+    GrpcStatus.RESOURCE_EXHAUSTED: Overloaded,
+    GrpcStatus.FAILED_PRECONDITION: ModelLoadFailed,
+    GrpcStatus.PERMISSION_DENIED: ModelLoadFailed,
+    GrpcStatus.OUT_OF_RANGE: InvalidRequest,
+    GrpcStatus.UNIMPLEMENTED: Unsupported,
+    GrpcStatus.INTERNAL: ExecutionFailed,
+    GrpcStatus.UNAVAILABLE: Unavailable,
+}
+
+
+class ServerUnreachable(Unavailable):
+    """No answer came at all: nothing listens there, or the connection broke before the answer was whole."""
+
+
+def from_http(status: int, message: str, retry_after: float | None = None) -> TidegateError:
+    """The error of an HTTP status; ``retry_after`` in seconds. A status that v2 does not use goes by its hundred."""
+    kind = _HTTP.get(status) or (InvalidRequest if 400 <= status < 500 else InternalError)
+    error = kind(message)
+    error.retry_after = retry_after
+    return error
+
+
+def from_grpc(status: int, message: str) -> TidegateError:
+    """The error of a gRPC status code."""
+    return _GRPC.get(status, InternalError)(message)

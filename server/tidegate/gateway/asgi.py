@@ -1,0 +1,71 @@
+"""The ASGI applications of the two HTTP listeners: how a request finds the code that answers it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.infer_route import InferRoute, refusal, refuse
+from tidegate.gateway.pages import DataPages, method_not_allowed
+from tidegate.gateway.replies import CLOSE, error_reply
+from tidegate.gateway.request_body import RequestBody
+from tidegate.gateway.request_head import body_head
+from tidegate.gateway.targets import infer_target
+from tidegate.protocol.errors import shown
+
+
+class DataApplication:
+    """The data port: infer paths straight to the infer route, everything else to the pages."""
+
+    def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
+        self._infer = InferRoute(plane, settings)
+        self._pages = PageApplication(DataPages(plane).application(), settings)
+        self._linger = settings.linger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        target = infer_target(scope["raw_path"])
+        if target is None:
+            await self._pages(scope, receive, send)
+        elif scope["method"] == "POST":
+            with suppress(asyncio.CancelledError):  # the caller left, or the server did, while the answer was sent
+                await self._infer.answer(target, scope, receive, send)
+        else:
+            reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
+            await refuse(reply, RequestBody(body_head(scope["headers"]), receive), scope, send, self._linger)
+
+
+class PageApplication:
+    """Read-only pages. A trailing slash does not matter, and a body, which none of them wants, is thrown away."""
+
+    def __init__(self, pages: ASGIApp, settings: HttpSettings) -> None:
+        self._pages = pages
+        self._linger = settings.linger
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if len(path) > 1 and path.endswith("/"):
+            scope["path"] = path[:-1]
+        body = RequestBody(body_head(scope["headers"]), receive)
+        try:
+            await body.drain()
+            await self._pages(scope, receive, send if body.arrived else closing(send))
+        except asyncio.CancelledError as cancelled:
+            error = refusal(scope, cancelled)
+            await refuse(error_reply(error), body, scope, send, self._linger)
+        except Exception:
+            pass  # Starlette has answered and logged it, and raises it once more for a server that has not
+
+
+def closing(send: Send) -> Send:
+    """A send that ends the connection with the response, because a part of the request still lies on it."""
+
+    async def sender(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], CLOSE]
+        await send(message)
+
+    return sender

@@ -1,0 +1,44 @@
+"""A call as a method sees it, free of any transport: messages are bytes, metadata is read already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+
+import msgspec
+
+from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.tensors import Buffer
+
+
+class Call:
+    """One call. ``started`` and ``deadline`` are times of the event loop; ``timeout`` is the caller's, in seconds.
+
+    ``refusal`` is set by the transport when it cancels the method for a reason of its own: the answer then is that.
+    """
+
+    __slots__ = ("refusal", "started", "timeout")
+
+    def __init__(self, started: float, timeout: float | None) -> None:
+        self.started = started
+        self.timeout = timeout
+        self.refusal: TidegateError | None = None
+
+
+Respond = Callable[[Buffer, Call], Awaitable[bytes]]
+Converse = Callable[[AsyncIterator[Buffer], Call], AsyncGenerator[bytes, None]]
+
+
+class Unary(msgspec.Struct, frozen=True):
+    """One message in, one message out."""
+
+    respond: Respond
+
+
+class Streaming(msgspec.Struct, frozen=True):
+    """Messages in, messages out; the method decides how many and when."""
+
+    converse: Converse
+
+
+Methods = Mapping[bytes, Unary | Streaming]
+"""Methods by their ``:path``: ``b"/inference.GRPCInferenceService/ModelInfer"``."""

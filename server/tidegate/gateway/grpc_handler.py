@@ -1,0 +1,111 @@
+"""The story of one call: read what it asks, take its messages, let the method answer, send that or the error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from tidegate.gateway.dataplane import translated
+from tidegate.gateway.grpc_calls import Methods, Streaming, Unary
+from tidegate.gateway.grpc_head import Head, read_head
+from tidegate.gateway.grpc_inbox import Message
+from tidegate.gateway.grpc_stream import Stream
+from tidegate.protocol.compression import inflate
+from tidegate.protocol.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    RequestTimeout,
+    TidegateError,
+    Unsupported,
+    shown,
+)
+from tidegate.protocol.limits import Limits
+from tidegate.protocol.tensors import Buffer
+
+_OFF_LOOP = 32 * 1024
+"""Compressed bytes from which inflating goes to a thread: it can be a thousand times as many afterwards."""
+
+
+class GrpcHandler:
+    """Serves streams from a table of methods. ``on_refusal`` hears of calls that reached no method."""
+
+    def __init__(
+        self, methods: Methods, limits: Limits, message_timeout: float, on_refusal: Callable[[TidegateError], None]
+    ) -> None:
+        self._methods = methods
+        self._limits = limits
+        self._message_timeout = message_timeout
+        self._on_refusal = on_refusal
+
+    async def serve(self, stream: Stream) -> None:
+        """Give a call its one answer, unless the caller has gone."""
+        try:
+            await self._serve(stream)
+        except asyncio.CancelledError:
+            if stream.call.refusal is None:
+                raise
+            stream.fail(stream.call.refusal)
+        except Exception as caught:  # whatever it is becomes the answer
+            stream.fail(translated(caught))
+
+    async def _serve(self, stream: Stream) -> None:
+        try:
+            head, method = self._find(stream)
+            message = await self._one_message(stream, head) if isinstance(method, Unary) else b""
+        except TidegateError as error:
+            self._on_refusal(error)
+            raise
+        if isinstance(method, Unary):
+            await stream.send(await method.respond(message, stream.call))
+        else:
+            await self._converse(stream, head, method)
+        stream.succeed()
+
+    def _find(self, stream: Stream) -> tuple[Head, Unary | Streaming]:
+        head = read_head(stream.headers, self._limits)
+        method = self._methods.get(head.path)
+        if method is None:
+            raise Unsupported(f"there is no method '{shown(head.path.decode('latin-1'), 128)}'")
+        stream.call.timeout = head.timeout
+        stream.streaming = isinstance(method, Streaming)
+        return head, method
+
+    async def _one_message(self, stream: Stream, head: Head) -> Buffer:
+        wish = head.timeout
+        seconds = self._message_timeout if wish is None else min(wish, self._message_timeout)
+        try:
+            async with asyncio.timeout_at(stream.call.started + seconds):
+                message = await stream.inbox.only()
+        except TimeoutError as error:
+            if seconds == wish:
+                raise DeadlineExceeded("the call's deadline passed before its message had arrived") from error
+            raise RequestTimeout(f"the call's message did not arrive within {seconds:g} s") from error
+        return await self._inflated(message, head)
+
+    async def _converse(self, stream: Stream, head: Head, method: Streaming) -> None:
+        deadline = None if head.timeout is None else stream.call.started + head.timeout
+        try:
+            async with (
+                asyncio.timeout_at(deadline),
+                aclosing(self._messages(stream, head)) as messages,
+                aclosing(method.converse(messages, stream.call)) as replies,
+            ):
+                async for reply in replies:
+                    await stream.send(reply)
+        except TimeoutError as error:
+            raise DeadlineExceeded("the call was not over before its deadline") from error
+
+    async def _messages(self, stream: Stream, head: Head) -> AsyncGenerator[Buffer, None]:
+        while (message := await stream.inbox.next()) is not None:
+            yield await self._inflated(message, head)
+
+    async def _inflated(self, message: Message, head: Head) -> Buffer:
+        if not message.compressed:
+            return message.data
+        if head.encoding == "identity":
+            raise InvalidRequest("a message is marked as compressed, but the header 'grpc-encoding' is missing")
+        limit = self._limits.max_inflated_bytes
+        if len(message.data) < _OFF_LOOP:
+            return inflate(message.data, head.encoding, limit=limit)
+        return await asyncio.to_thread(inflate, message.data, head.encoding, limit=limit)

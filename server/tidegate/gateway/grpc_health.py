@@ -1,0 +1,78 @@
+"""gRPC's health checking protocol, for the server as a whole ("") and for each model by its name.
+
+Source: https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.grpc_calls import Call, Methods, Streaming, Unary
+from tidegate.gateway.grpc_servicer import SERVICE
+from tidegate.protocol.errors import InvalidRequest, ModelNotFound
+from tidegate.protocol.generated import health as pb
+from tidegate.protocol.grpc import parse_message
+from tidegate.protocol.tensors import Buffer
+
+Status = pb.HealthCheckResponse.ServingStatus
+
+
+class Health:
+    """``interval`` is the time in seconds between two looks at what a client watches."""
+
+    def __init__(self, plane: DataPlane, interval: float) -> None:
+        self._plane = plane
+        self._interval = interval
+
+    def methods(self) -> Methods:
+        return {
+            b"/grpc.health.v1.Health/Check": Unary(self.check),
+            b"/grpc.health.v1.Health/Watch": Streaming(self.watch),
+        }
+
+    async def check(self, message: Buffer, call: Call) -> bytes:
+        """The status now.
+
+        Raises:
+            ModelNotFound: no model of that name is served.
+        """
+        service = parse_message(pb.HealthCheckRequest, message).service
+        status = self.status(service)
+        if status == pb.HealthCheckResponse.SERVICE_UNKNOWN:
+            raise ModelNotFound(service)
+        return encoded(status)
+
+    async def watch(self, messages: AsyncIterator[Buffer], call: Call) -> AsyncGenerator[bytes, None]:
+        """The status now and after every change. An unknown name is a status too: it may come to be."""
+        service = ""
+        found = False
+        async for message in messages:
+            if found:
+                raise InvalidRequest("Watch takes one message, got a second one")
+            service = parse_message(pb.HealthCheckRequest, message).service
+            found = True
+        if not found:
+            raise InvalidRequest("the call ended without a message")
+        last: Status | None = None
+        while True:
+            status = self.status(service)
+            if status != last:
+                last = status
+                yield encoded(status)
+            await asyncio.sleep(self._interval)
+
+    def status(self, service: str) -> Status:
+        """The status of a model, or of the server under "" and under the name of its inference service."""
+        if service in ("", SERVICE):
+            ready = self._plane.ready
+        elif service in self._plane.routes.models:
+            ready = not self._plane.leaving and self._plane.routes.resolve(service).backend.readiness.ready
+        else:
+            return pb.HealthCheckResponse.SERVICE_UNKNOWN
+        return pb.HealthCheckResponse.SERVING if ready else pb.HealthCheckResponse.NOT_SERVING
+
+
+def encoded(status: Status) -> bytes:
+    return pb.HealthCheckResponse(status=status).SerializeToString()

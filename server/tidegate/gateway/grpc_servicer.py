@@ -1,0 +1,82 @@
+"""The methods of ``inference.GRPCInferenceService`` over a data plane: bytes in, bytes out, whatever carries them."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tidegate.gateway.dataplane import DataPlane, translated
+from tidegate.gateway.grpc_calls import Call, Methods, Unary
+from tidegate.gateway.infer_route import wished_timeout
+from tidegate.gateway.routes import Route
+from tidegate.protocol import grpc
+from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.tensors import Buffer
+
+SERVICE = "inference.GRPCInferenceService"
+
+
+class Servicer:
+    """What each method answers. A method raises TidegateError for whatever it cannot answer."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    def methods(self) -> Methods:
+        """The methods by path. Those of the protocol that are missing here do not exist for callers."""
+        found = {
+            "ServerLive": self.server_live,
+            "ServerReady": self.server_ready,
+            "ServerMetadata": self.server_metadata,
+            "ModelReady": self.model_ready,
+            "ModelMetadata": self.model_metadata,
+            "ModelInfer": self.model_infer,
+        }
+        return {f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()}
+
+    async def server_live(self, message: Buffer, call: Call) -> bytes:
+        grpc.check_empty_request(message)
+        return grpc.encode_server_live(True)
+
+    async def server_ready(self, message: Buffer, call: Call) -> bytes:
+        grpc.check_empty_request(message)
+        return grpc.encode_server_ready(self._plane.ready)
+
+    async def server_metadata(self, message: Buffer, call: Call) -> bytes:
+        grpc.check_empty_request(message)
+        return grpc.encode_server_metadata(self._plane.server_metadata())
+
+    async def model_ready(self, message: Buffer, call: Call) -> bytes:
+        name, version = grpc.decode_model_request(message)
+        return grpc.encode_model_ready(self._plane.routes.resolve(name, version).backend.readiness.ready)
+
+    async def model_metadata(self, message: Buffer, call: Call) -> bytes:
+        name, version = grpc.decode_model_request(message)
+        return grpc.encode_model_metadata(self._plane.model_metadata(self._plane.routes.resolve(name, version)))
+
+    async def model_infer(self, message: Buffer, call: Call) -> bytes:
+        """Execute one request, and count its one outcome."""
+        route: Route | None = None
+        error: TidegateError | None = None
+        try:
+            parsed = grpc.parse_infer_request(message, self._plane.settings.limits)
+            route = self._plane.routes.resolve(parsed.model_name, parsed.model_version)
+            return await self._infer(route, parsed, call)
+        except asyncio.CancelledError as cancelled:
+            error = call.refusal or translated(cancelled)
+            raise
+        except Exception as caught:  # whatever it is becomes the answer
+            error = translated(caught)
+            raise error from caught
+        finally:
+            seconds = asyncio.get_running_loop().time() - call.started
+            self._plane.answered(route, "grpc", error, seconds)
+
+    async def _infer(self, route: Route, parsed: grpc.ParsedRequest, call: Call) -> bytes:
+        request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
+        deadline = self._plane.deadline(call.started, call.timeout, wished_timeout(request))
+        answer = await self._plane.infer(route, request, deadline)
+        try:
+            # Encoded before the release: the tensors are views of memory that the replica will write to again.
+            return grpc.encode_infer_response(answer.response, raw=raw)
+        finally:
+            answer.release()

@@ -1,0 +1,173 @@
+"""Inference over HTTP, as plain ASGI: a Request and a Response object per call would cost more than all of this."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import msgspec
+from starlette.types import Message, Receive, Scope, Send
+
+from tidegate.gateway.dataplane import DataPlane, translated
+from tidegate.gateway.http_protocol import REFUSAL
+from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.replies import Reply, error_reply
+from tidegate.gateway.request_body import RequestBody
+from tidegate.gateway.request_head import RequestHead, body_head, read_head
+from tidegate.gateway.routes import Route
+from tidegate.gateway.targets import InferTarget
+from tidegate.protocol import rest, v1
+from tidegate.protocol.compression import choose_encoding, deflate, inflate
+from tidegate.protocol.errors import InvalidRequest, RequestCancelled, TidegateError, shown
+from tidegate.protocol.messages import InferRequest, InferResponse
+from tidegate.protocol.tensors import Parameter
+
+LINGERED = 1 << 20
+"""Bytes of a refused body that are still read, so that the refusal is not lost in a reset."""
+
+OFF_LOOP = 256 * 1024
+"""Bytes from which (de)compression goes to a thread: at this size it takes some milliseconds, without the GIL."""
+
+
+class InferRoute:
+    """The infer paths of v2 and v1."""
+
+    def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
+        self._plane = plane
+        self._settings = settings
+
+    async def answer(self, target: InferTarget, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the one answer of a request, and count it once."""
+        started = asyncio.get_running_loop().time()
+        route: Route | None = None
+        error: TidegateError | None = None
+        body: RequestBody | None = None
+        try:
+            route = self._plane.routes.resolve(target.model, target.version)
+            head = read_head(scope["headers"])
+            body = RequestBody(head, receive)
+            reply = await self._infer(target, route, head, body, started)
+        except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
+            error = refusal(scope, caught)
+            reply = error_reply(error)
+        self._plane.answered(route, "http", error, asyncio.get_running_loop().time() - started)
+        if error is None:
+            await respond(reply, send)
+        elif not isinstance(error, RequestCancelled):
+            body = body or RequestBody(body_head(scope["headers"]), receive)
+            await refuse(reply, body, scope, send, self._settings.linger)
+
+    async def _infer(
+        self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody, started: float
+    ) -> Reply:
+        request = await self._decode(target, route, head, body)
+        deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
+        answer = await self._plane.infer(route, request, deadline)
+        try:
+            # Joined before the release: the parts are views of memory that the replica will write to again.
+            reply = self._encode(target, answer.response, request)
+        finally:
+            answer.release()
+        return await self._compressed(reply, head.accept_encoding)
+
+    async def _decode(self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody) -> InferRequest:
+        limits = self._plane.settings.limits
+        data = await body.read(limits.max_body_bytes)
+        if head.content_encoding:
+            limit = limits.max_inflated_bytes
+            if len(data) < OFF_LOOP // 8:
+                data = inflate(data, head.content_encoding, limit=limit)
+            else:
+                data = await asyncio.to_thread(inflate, data, head.content_encoding, limit=limit)
+        if target.v1:
+            metadata = self._plane.model_metadata(route)
+            return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
+        return rest.decode_request(
+            data,
+            head.json_length,
+            model=route.model,
+            version=route.version,
+            limits=limits,
+            metadata=route.backend.metadata,
+        )
+
+    def _encode(self, target: InferTarget, response: InferResponse, request: InferRequest) -> Reply:
+        if target.v1:
+            return Reply(200, JSON_HEADERS, v1.encode_response(response, self._settings.nan))
+        encoded = rest.encode_response(response, request, self._settings.nan)
+        if encoded.json_length is None:
+            return Reply(200, JSON_HEADERS, encoded.join())
+        length = (b"inference-header-content-length", b"%d" % encoded.json_length)
+        return Reply(200, (*BINARY_HEADERS, length), encoded.join())
+
+    async def _compressed(self, reply: Reply, accepted: str) -> Reply:
+        if not accepted or len(reply.body) < self._settings.min_compress_bytes:
+            return reply
+        encoding = choose_encoding(accepted)
+        if encoding is None:
+            return reply
+        if len(reply.body) < OFF_LOOP:
+            body = deflate(reply.body, encoding)
+        else:
+            body = await asyncio.to_thread(deflate, reply.body, encoding)
+        more = ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+        return Reply(reply.status, (*reply.headers, *more), body)
+
+
+JSON_HEADERS = ((b"content-type", b"application/json"),)
+BINARY_HEADERS = ((b"content-type", b"application/octet-stream"),)
+
+
+def wished_timeout(request: InferRequest) -> float | None:
+    """The parameter ``timeout`` (microseconds, as Triton's schedule policy has it) in seconds; 0 is no wish.
+
+    Raises:
+        InvalidRequest: it is not a whole number, or negative.
+    """
+    value = request.parameters.get("timeout")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidRequest(f"parameters: 'timeout' is {as_sent(value)}, expected a whole number of microseconds")
+    return value / 1e6 or None
+
+
+def as_sent(value: Parameter) -> str:
+    """A parameter as the caller wrote it: ``true``, not ``True``."""
+    return shown(msgspec.json.encode(value).decode())
+
+
+def refusal(scope: Scope, caught: BaseException) -> TidegateError:
+    """The error that a request ends with: the connection's own, if that is why it was cancelled.
+
+    A cancellation that nobody asked for is a fault of ours, and answered as such.
+    """
+    if isinstance(caught, asyncio.CancelledError):
+        error: TidegateError | None = scope["state"].get(REFUSAL)
+        return error or translated(RuntimeError("a request was cancelled from within"))
+    return translated(caught)
+
+
+async def respond(reply: Reply, send: Send, *, close: bool = False, more_body: bool = False) -> None:
+    """Send a complete reply; with ``more_body`` the exchange stays open after it."""
+    head: Message = {"type": "http.response.start", "status": reply.status, "headers": reply.all_headers(close)}
+    await send(head)
+    await send({"type": "http.response.body", "body": reply.body, "more_body": more_body})
+
+
+async def refuse(reply: Reply, body: RequestBody, scope: Scope, send: Send, linger: float) -> None:
+    """Send an error. The connection is kept if nothing of the request's body is left on it.
+
+    Otherwise it is closed, after reading on for ``linger`` seconds: see HttpSettings.linger.
+    """
+    if REFUSAL not in scope["state"]:  # else it is the connection that has given up on the rest
+        with suppress(asyncio.CancelledError):  # the rest came too late, or the caller left; the answer stands
+            await body.drain()
+    if body.arrived:
+        await respond(reply, send)
+        return
+    await respond(reply, send, close=True, more_body=True)
+    with suppress(TimeoutError, asyncio.CancelledError):  # either way it is time to close
+        async with asyncio.timeout(linger):
+            await body.discard(LINGERED)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,128 @@
+"""The cold paths of the data plane (health, metadata, lists), on Starlette.
+
+v2's text prints ``{"live": …}`` for readiness; KServe's client reads ``ready`` from the body, Triton's reads none,
+so every health answer has a JSON body that says what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+
+from tidegate.gateway.dataplane import DataPlane, translated
+from tidegate.gateway.replies import Reply, error_reply, json_reply
+from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata
+from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
+
+Page = Callable[[Request], Awaitable[Response]]
+
+
+class DataPages:
+    """The pages of one data plane; each is a function of the plane's state at the moment."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+
+    def application(self) -> Starlette:
+        model = "/v2/models/{model}"
+        version = f"{model}/versions/{{version}}"
+        return pages(
+            ("/", self.root),
+            ("/v2", self.server),
+            ("/v2/health/live", self.live),
+            ("/v2/health/ready", self.ready),
+            ("/v2/models", self.models),
+            (model, self.model),
+            (version, self.model),
+            (f"{model}/ready", self.model_ready),
+            (f"{version}/ready", self.model_ready),
+            ("/v1/models", self.models),
+            ("/v1/models/{model}", self.model_ready),
+        )
+
+    async def root(self, request: Request) -> Response:
+        return page({"status": "alive"})
+
+    async def live(self, request: Request) -> Response:
+        return page({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        waiting = not_ready(self._plane)
+        return page({"ready": True}) if waiting is None else page({"ready": False, "reason": waiting}, 503)
+
+    async def server(self, request: Request) -> Response:
+        return sent(json_reply(encode_server_metadata(self._plane.server_metadata())))
+
+    async def models(self, request: Request) -> Response:
+        return page({"models": sorted(self._plane.routes.models)})
+
+    async def model(self, request: Request) -> Response:
+        route = self._plane.routes.resolve(**request.path_params)
+        return sent(json_reply(encode_model_metadata(self._plane.model_metadata(route))))
+
+    async def model_ready(self, request: Request) -> Response:
+        route = self._plane.routes.resolve(**request.path_params)
+        state = route.backend.readiness
+        if state.ready:
+            return page({"name": route.model, "ready": True})
+        return page({"name": route.model, "ready": False, "reason": state.reason}, 503)
+
+
+def not_ready(plane: DataPlane) -> str | None:
+    """Why the server as a whole is not ready, None if it is."""
+    if plane.ready:
+        return None
+    if plane.leaving:
+        return "the server is shutting down"
+    for versions in plane.routes.models.values():
+        for route in versions.values():
+            if not route.backend.readiness.ready:
+                return f"model '{route.model}' version {route.version}: {route.backend.readiness.reason}"
+    return None
+
+
+def pages(*paths: tuple[str, Page]) -> Starlette:
+    """An application of read-only pages whose errors have v2's form, and which never redirects."""
+    app = Starlette(
+        routes=[Path(path, endpoint, methods=["GET"]) for path, endpoint in paths],
+        exception_handlers={HTTPException: _refused, TidegateError: _failed, Exception: _failed},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def page(document: object, status: int = 200) -> Response:
+    """A JSON document as a response."""
+    return sent(json_reply(msgspec.json.encode(document), status))
+
+
+def sent(reply: Reply) -> Response:
+    """A reply in Starlette's form, with exactly our headers."""
+    response = Response(reply.body, reply.status)
+    response.raw_headers = reply.all_headers(close=False)
+    return response
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals: it raises no others than 404 and 405."""
+    path = shown(request.scope["path"])
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        return sent(method_not_allowed(request.method, path, *(error.headers or {})["Allow"].split(", ")))
+    return sent(error_reply(NotFound(f"there is no '{path}' here")))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return sent(error_reply(translated(error)))
+
+
+def method_not_allowed(method: str, path: str, *allowed: str) -> Reply:
+    """The 405 with its Allow header."""
+    allow = ", ".join(sorted(allowed))
+    error = MethodNotAllowed(f"method {shown(method)} is not allowed for '{path}'; allowed: {allow}")
+    return error_reply(error, (b"allow", allow.encode()))

@@ -1,0 +1,38 @@
+"""Which model a path asks to infer. Pure; the path is split as it was sent, and each segment is decoded once.
+
+So ``%2F`` stays inside a name, ``..`` is a name like any other, and a name becomes nothing but a key of the route
+table. The application behind the other paths is Starlette's; the Host header is read by neither.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+import msgspec
+
+
+class InferTarget(msgspec.Struct, frozen=True, gc=False):
+    """The addressee of an inference; ``version`` is "" where the path names none, ``v1`` tells the protocol."""
+
+    model: str
+    version: str = ""
+    v1: bool = False
+
+
+def infer_target(raw_path: bytes) -> InferTarget | None:
+    """The addressee of an infer path of v2 or v1, None for every other path. A trailing slash does not matter."""
+    parts = raw_path.removesuffix(b"/").split(b"/")
+    match parts:
+        case [b"", b"v2", b"models", model, b"infer"]:
+            return InferTarget(decoded(model))
+        case [b"", b"v2", b"models", model, b"versions", version, b"infer"] if version:
+            return InferTarget(decoded(model), decoded(version))
+        case [b"", b"v1", b"models", name]:
+            model_name, colon, verb = decoded(name).rpartition(":")
+            return InferTarget(model_name, v1=True) if colon and verb == "predict" else None
+    return None
+
+
+def decoded(segment: bytes) -> str:
+    """A segment of a path with its percent-encoding undone once; what is no UTF-8 becomes U+FFFD."""
+    return unquote(segment.decode("latin-1")) if b"%" in segment else segment.decode("latin-1")

@@ -1,0 +1,167 @@
+"""One worker process: how it is started, told to end, and cleaned up after, however it ends.
+
+The worker is the leader of a session of its own, so that what its model starts ends with it. Its end is seen through a
+pidfd, so no signal handler is needed and no other child of this process is ever waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+
+from tidegate.replicas.directory import PrivateDirectory
+from tidegate.replicas.settings import ReplicaSettings
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class WorkerEnded(Exception):
+    """The worker ended, or closed its end, before it listened."""
+
+
+class WorkerProcess:
+    """``threads`` is the number of intra-operation threads, 0 for the framework's own choice."""
+
+    def __init__(self, settings: ReplicaSettings, threads: int) -> None:
+        self._settings = settings
+        self._threads = threads
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess {self.pid}>"
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def start(self) -> None:
+        """Start the process. Called in the loop; ``exited`` is a future of its return code from here on.
+
+        Raises:
+            OSError: no process, descriptor or directory could be had.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.exited: asyncio.Future[int] = self._loop.create_future()
+        self._directory = PrivateDirectory.make(self._settings.directory)
+        self._lifeline, theirs = socket.socketpair()
+        try:
+            self._child = subprocess.Popen(
+                self._command(theirs.fileno()),
+                stdin=subprocess.DEVNULL,
+                env=worker_environment(os.environ, self._threads),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError:
+            self._lifeline.close()
+            self._directory.remove()
+            raise
+        finally:
+            theirs.close()
+        try:
+            self._watch()
+        except OSError:
+            self._child.kill()
+            self._child.wait()
+            self._clean()
+            raise
+
+    async def connect(self) -> socket.socket:
+        """Wait until the worker listens, and connect to it.
+
+        Raises:
+            WorkerEnded: it ended before.
+        """
+        self._lifeline.setblocking(False)
+        try:
+            told = await self._loop.sock_recv(self._lifeline, 1)
+        except OSError:
+            told = b""
+        if not told:
+            raise WorkerEnded
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.connect(str(self._directory.socket))  # it listens, so this does not wait
+        except OSError as error:
+            connected.close()
+            raise WorkerEnded from error
+        return connected
+
+    def terminate(self) -> None:
+        """Ask it to finish what it has and to end."""
+        self._signal(signal.SIGTERM)
+
+    def abort(self) -> None:
+        """Let it write to its log where it stands, and end, if it still can."""
+        self._signal(signal.SIGABRT)
+
+    async def end(self) -> int:
+        """End it and what it has started, now; returns its return code once it and its directory are gone."""
+        if not self.exited.done():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+        code = await asyncio.shield(self.exited)
+        self._clean()
+        return code
+
+    def _signal(self, number: signal.Signals) -> None:
+        if not self.exited.done():
+            self._child.send_signal(number)
+
+    def _command(self, lifeline: int) -> list[str]:
+        settings = self._settings
+        return [
+            *(sys.executable, "-P", "-m", "tidegate.runtimes.worker"),
+            *("--socket", str(self._directory.socket)),
+            *("--lifeline", str(lifeline)),
+            # Later than the gateway's own patience: it is for a worker whose gateway is gone.
+            *("--hang-timeout", str(settings.hang_timeout * 2)),
+            *("--memory-limit", str(settings.memory_limit)),
+        ]
+
+    def _watch(self) -> None:
+        if sys.platform == "linux":
+            self._pidfd = os.pidfd_open(self._child.pid)
+            self._loop.add_reader(self._pidfd, self._ended)
+        else:
+            threading.Thread(target=self._wait, name="worker exit", daemon=True).start()
+
+    def _wait(self) -> None:
+        self._child.wait()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+            self._loop.call_soon_threadsafe(self._ended)
+
+    def _ended(self) -> None:
+        """The process is dead. On Linux it is not reaped yet, so its number cannot be anybody else's group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        if sys.platform == "linux":
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
+        self.exited.set_result(self._child.wait())
+
+    def _clean(self) -> None:
+        self._lifeline.close()
+        self._directory.remove()
+
+
+def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
+    """The environment of a worker: the gateway's own, and what the libraries under the frameworks read at import."""
+    caps = dict.fromkeys(_THREAD_VARIABLES, str(threads)) if threads else {}
+    return {**environment, **caps}
+
+
+def exit_text(code: int) -> str:
+    """A return code in words."""
+    if code >= 0:
+        return f"its worker exited with status {code}"
+    try:
+        return f"its worker was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"its worker was ended by signal {-code}"

@@ -1,0 +1,50 @@
+"""How replicas are run: every time-out and every bound."""
+
+from __future__ import annotations
+
+import msgspec
+
+MIB = 1 << 20
+
+
+class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    start_timeout: float = 60.0
+    """Seconds from starting the process to its socket. It imports numpy and little else."""
+    load_timeout: float = 600.0
+    """Seconds that loading the model may take. Large models come from slow disks."""
+    execution_timeout: float = 300.0
+    """Seconds that one execution may take; then the worker is replaced. There is no other way to stop a model."""
+    hang_timeout: float = 30.0
+    """Seconds without a sign of life from a worker that has work; then it is replaced. A model that holds the
+    interpreter's lock gives no sign of life, so this is more than any healthy call into C takes."""
+    stop_timeout: float = 10.0
+    """Seconds for what is in flight when a replica is stopped, and again for the model to close."""
+
+    backoff_initial: float = 0.1
+    """Seconds before the first restart; each further failure in a row doubles it."""
+    backoff_max: float = 30.0
+    """Seconds; the longest wait between restarts, also in a crash loop."""
+    crash_loop_failures: int = 5
+    """Failures in a row from which on the model is reported as not ready and its requests are refused at once."""
+    stable_after: float = 10.0
+    """Seconds of being ready that end a row of failures. An answered request ends it, too."""
+
+    max_waiting: int = 1024
+    """Requests that wait for a replica; one more is refused."""
+    max_waiting_bytes: int = 256 * MIB
+    """Their tensors together; a request that finds nobody waiting is taken whatever its size."""
+    max_attempts: int = 2
+    """Executions that a request may be the cause of: after so many replicas died under it, it is answered with 503."""
+    credits: int = 2
+    """Requests at one replica: one executes, one is there already when it ends."""
+
+    inline_bytes: int = 16 << 10
+    """Tensors up to this size together travel in the frame; larger ones lie in shared memory."""
+    slot_bytes: int = 512 * MIB
+    """Shared memory in use with one replica; beyond it requests wait. One request may exceed it alone."""
+    idle_slot_bytes: int = 64 * MIB
+    """Shared memory that is kept for the next requests: fresh pages cost more than the copy into them."""
+    memory_limit: int = 0
+    """Bytes of private memory of a worker, 0 for no limit. Allocating more is a MemoryError in the model."""
+    directory: str = ""
+    """Where the workers' private directories are made; "" is the system's for temporary files."""

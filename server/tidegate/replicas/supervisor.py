@@ -1,0 +1,306 @@
+"""One replica: a worker process that is started, watched, and started again when it ends.
+
+A task of its own lives one life of the worker after the other. What ends a life comes to one place, a future: the
+process exits, the channel breaks, the vigil gives a verdict, somebody calls ``stop``. Then the process is killed, the
+requests that it had go back to the dispatcher, and the table in ``lifecycle`` says what is next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import msgspec
+
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, ShuttingDown, TidegateError
+from tidegate.protocol.messages import ModelMetadata
+from tidegate.replicas.connection import Connection
+from tidegate.replicas.dispatch import Dispatcher
+from tidegate.replicas.lifecycle import Event, State, after, backoff, crash_looping, failures_in_row
+from tidegate.replicas.process import WorkerEnded, WorkerProcess, exit_text
+from tidegate.replicas.readiness import Readiness
+from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.vigil import Vigil
+from tidegate.runtimes.frames import ChannelBroken, FrameTooLarge, Load
+from tidegate.runtimes.runtime import Artifact
+from tidegate.telemetry.metrics import RevisionMetrics
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LAST_SECONDS = 1.0
+"""For a hanging worker to write where it hangs, and for one whose channel broke to end by itself, if that is why."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """Why a life of the worker ended: a word for the metrics, words for people, and the model's own refusal."""
+
+    reason: str
+    text: str
+    refusal: ModelLoadFailed | None = None
+
+
+class Ended(Exception):
+    """Leaves a step of a life that has ended meanwhile."""
+
+    def __init__(self, ending: Ending) -> None:
+        super().__init__(ending.text)
+        self.ending = ending
+
+
+_STOP = Ending("stop", "it is being stopped")
+_VERDICTS = {
+    "hang": "its worker gave no sign of life",
+    "execution_timeout": "an execution took longer than it may",
+}
+
+
+class Replica:
+    """A worker for one artifact, read by the runtime of this name."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        runtime: str,
+        settings: ReplicaSettings,
+        dispatcher: Dispatcher,
+        metrics: RevisionMetrics,
+    ) -> None:
+        self._artifact = artifact
+        self._runtime = runtime
+        self._settings = settings
+        self._dispatcher = dispatcher
+        self._metrics = metrics
+        self._process: WorkerProcess | None = None
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._last = ""
+        self._ready_at: float | None = None
+        self.state = State.STOPPED
+        self.metadata: ModelMetadata | None = None
+        self.failures = 0
+        self.restarts = 0
+        self.refusal: ModelLoadFailed | None = None
+
+    def __repr__(self) -> str:
+        return f"<Replica of {self._artifact.name}, {self.state}, {self.restarts} restarts>"
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def inflight(self) -> int:
+        """Requests at the worker."""
+        return 0 if self._connection is None else self._connection.inflight
+
+    @property
+    def crash_looping(self) -> bool:
+        return crash_looping(self.failures, self._settings)
+
+    @property
+    def readiness(self) -> Readiness:
+        if self.state is State.READY:
+            return Readiness(True)
+        if self.refusal is not None:
+            return Readiness(False, self.refusal.message)
+        if self.crash_looping:
+            return Readiness(False, f"it failed {self.failures} times in a row; the last time {self._last}")
+        if self._last and self.state in (State.BACKING_OFF, State.STARTING, State.LOADING):
+            return Readiness(False, f"it is being started again: {self._last}")
+        return Readiness(False, f"it is {self.state}")
+
+    async def start(self) -> None:
+        """Start the worker, and keep it going until ``stop``."""
+        self._changed = asyncio.Event()
+        self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._enter(Event.START)
+        self._task = asyncio.create_task(self._run(), name=f"replica of {self._artifact.name}")
+
+    async def stop(self) -> None:
+        """Let the worker finish what it has, and end it. Does nothing where it was never started."""
+        self._stopping = True
+        if self._task is not None:
+            self._end(_STOP)
+            await self._task
+
+    async def changed(self) -> None:
+        """Return after the next change of the state."""
+        await self._changed.wait()
+
+    async def _run(self) -> None:
+        while True:
+            ending = await self._live()
+            if self._stopping:
+                break
+            self._metrics.ready.set(0)
+            if ending.refusal is not None:
+                self._refuse(ending.refusal)
+                await self._ended
+                break
+            self._count(ending)
+            self._enter(Event.LOST)
+            pause = backoff(self.failures, self._settings)
+            log.warning("model %s: %s; starting again in %.1f s", self._artifact.name, ending.text, pause)
+            await asyncio.wait({self._ended}, timeout=pause)
+            if self._stopping:
+                break
+            self.restarts += 1
+            self._metrics.restarted(ending.reason)
+            self._enter(Event.RETRY)
+        self._metrics.ready.set(0)
+        self._dispatcher.refuse(ShuttingDown)
+        if self.state not in (State.BACKING_OFF, State.FAILED, State.DRAINING):
+            self._enter(Event.STOP)  # the life ended by itself in the very moment of the stop
+        self._enter(Event.LOST if self.state is State.DRAINING else Event.STOP)
+
+    async def _live(self) -> Ending:
+        """One life of the worker, from its start until nothing of it is left."""
+        self._ready_at = None
+        self._process = process = WorkerProcess(self._settings, self._artifact.threads)
+        try:
+            process.start()
+        except OSError as error:
+            self._process = None
+            return Ending("start", f"its worker cannot be started: {error}")
+        process.exited.add_done_callback(self._exited)
+        connection: Connection | None = None
+        try:
+            connection = await self._connect(process)
+            await self._load(connection)
+            self._ready(connection)
+            ending = await self._ended
+            if ending is _STOP:
+                await self._drain(process, connection)
+        except Ended as ended:
+            ending = ended.ending
+            if ending is _STOP:
+                self._enter(Event.STOP)
+        except OSError as error:  # no descriptor left for a socket: as good as a worker that did not start
+            ending = Ending("start", f"its worker cannot be reached: {error}")
+        if ending.reason in _VERDICTS:
+            process.abort()
+        if ending.reason in _VERDICTS or ending.reason == "channel":
+            await asyncio.wait({process.exited}, timeout=_LAST_SECONDS)
+        if ending.reason == "channel" and process.exited.done():
+            ending = Ending("exit", exit_text(process.exited.result()))  # the cause; its channel was the first to tell
+        await process.end()
+        self._process = None
+        if connection is not None:
+            self._dispatcher.lost(connection, connection.abandon())
+        self._renew()
+        return ending
+
+    async def _connect(self, process: WorkerProcess) -> Connection:
+        settings = self._settings
+        connected = await self._step(process.connect(), settings.start_timeout, "start")
+        connection = Connection(settings, self._dispatcher, self._wake)
+        self._vigil = Vigil(connection, settings, lambda found: self._end(Ending(found, _VERDICTS[found])))
+        connection.open(connected, lambda error: self._end(Ending("channel", f"its worker's channel broke: {error}")))
+        self._connection = connection
+        self._enter(Event.CONNECTED)
+        return connection
+
+    async def _load(self, connection: Connection) -> None:
+        artifact = self._artifact
+        load = Load(
+            self._runtime,
+            artifact.name,
+            artifact.version,
+            str(artifact.path.absolute()),
+            artifact.trusted,
+            artifact.threads,
+            dict(artifact.options),
+        )
+        try:
+            loaded = await self._step(connection.load(load), self._settings.load_timeout, "load")
+        except ModelLoadFailed as error:
+            raise Ended(Ending("load", f"its model cannot be loaded: {error.message}", error)) from error
+        except (TidegateError, ChannelBroken, FrameTooLarge) as error:
+            raise Ended(Ending("load", f"its model cannot be loaded: {error}")) from error
+        self.metadata = loaded.metadata
+        self._metrics.load_seconds.observe(loaded.seconds)
+
+    async def _step(self, step: Coroutine[Any, Any, T], seconds: float, name: str) -> T:
+        """Run one step of a life, unless the life ends before it or it takes too long."""
+        task = asyncio.create_task(step)
+        either: list[asyncio.Future[Any]] = [task, self._ended]
+        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        if not task.cancelled() and not isinstance(task.exception(), WorkerEnded):
+            return task.result()
+        if not self._ended.done() and task.cancelled():
+            raise Ended(Ending(f"{name}_timeout", f"its worker took longer than {seconds:g} s to {name}"))
+        await asyncio.wait({self._ended}, timeout=self._settings.stop_timeout)
+        raise Ended(self._ended.result() if self._ended.done() else Ending("start", "its worker does not listen"))
+
+    def _ready(self, connection: Connection) -> None:
+        self._ready_at = asyncio.get_running_loop().time()
+        self._enter(Event.LOADED)
+        self._metrics.ready.set(1)
+        self._dispatcher.refuse(None)
+        self._dispatcher.attach(connection)
+
+    async def _drain(self, process: WorkerProcess, connection: Connection) -> None:
+        """Let the worker answer what it has, then let it close its model; not for ever."""
+        self._enter(Event.STOP)
+        self._dispatcher.detach(connection)
+        idle = asyncio.create_task(connection.drained())
+        either: list[asyncio.Future[Any]] = [idle, process.exited]
+        await asyncio.wait(either, timeout=self._settings.stop_timeout, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        process.terminate()
+        await asyncio.wait({process.exited}, timeout=self._settings.stop_timeout)
+
+    def _refuse(self, refusal: ModelLoadFailed) -> None:
+        """The model cannot be loaded, and trying again would change nothing."""
+        self.refusal = refusal
+        log.error("model %s cannot be loaded: %s", self._artifact.name, refusal.message)
+        self._dispatcher.refuse(lambda: ModelNotReady(self._artifact.name, refusal.message))
+        self._enter(Event.REFUSED)
+
+    def _count(self, ending: Ending) -> None:
+        self._last = ending.text
+        now = asyncio.get_running_loop().time()
+        ready_for = 0.0 if self._ready_at is None else now - self._ready_at
+        answered = 0 if self._connection is None else self._connection.answered
+        self.failures = failures_in_row(self.failures, self._settings, ready_for=ready_for, answered=answered)
+        self._connection = None
+        if self.crash_looping:
+            pause = backoff(self.failures, self._settings)
+            self._dispatcher.refuse(
+                lambda: ModelNotReady(self._artifact.name, self.readiness.reason, retry_after=max(1.0, pause))
+            )
+
+    def _wake(self) -> None:
+        self._vigil.wake()
+
+    def _exited(self, exited: asyncio.Future[int]) -> None:
+        self._end(Ending("exit", exit_text(exited.result())))
+
+    def _end(self, ending: Ending) -> None:
+        """Whatever comes first ends the life; a stop is never forgotten, though."""
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    def _renew(self) -> None:
+        """The life is over: what is awaited now is the end of the next one."""
+        self._vigil_off()
+        if not self._stopping:
+            self._ended = asyncio.get_running_loop().create_future()
+
+    def _vigil_off(self) -> None:
+        if self._connection is not None:
+            self._vigil.stop()
+
+    def _enter(self, event: Event) -> None:
+        self.state = after(self.state, event)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()

@@ -1,0 +1,185 @@
+"""The ``fake`` runtime: models that answer with their inputs, and misbehave on demand.
+
+A model is a file ``NAME.fake.json``::
+
+    {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}], "behaviour": "identity"}
+
+Each input is also an output. ``behaviour`` is "identity", or what every request does of the following list; a
+parameter of such a name is what one request does, with the parameter's value, unless it is false:
+
+    ``raise``     the text of the ValueError to raise
+    ``crash``     the process kills itself
+    ``exit``      SystemExit
+    ``hang``      waits for ever; other threads of the worker run
+    ``spin``      computes for ever in C, holding the interpreter's lock: no thread of the worker runs
+    ``gate``      path of a FIFO: waits until somebody opens it for writing, which waits for the model in turn
+    ``slow``      sleeps for so many seconds
+    ``grow``      allocates so many bytes and keeps them
+    ``repeat``    repeats the outputs so often along their last axis
+    ``omit``      leaves out the output of this name
+    ``noise``     prints, in Python and past it
+    ``child``     starts a process that waits for ever, and writes its id to the file of this path
+
+The same names in the file under ``load`` are done once, while loading; ``"refuse": "text"`` there is a
+ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour is shown until the marker exists, and
+showing it makes the marker.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tidegate.protocol.datatypes import Datatype
+from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.protocol.messages import ModelMetadata, TensorSpec
+from tidegate.protocol.tensors import Parameter, Parameters
+from tidegate.runtimes.runtime import Arrays, Artifact, Format
+
+
+class FakeTensor(msgspec.Struct, frozen=True):
+    name: str
+    datatype: Datatype = Datatype.FP32
+    shape: tuple[int, ...] = (-1, -1)
+
+
+class FakeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What stands in the file."""
+
+    inputs: tuple[FakeTensor, ...] = (FakeTensor("x"),)
+    behaviour: str = "identity"
+    load: dict[str, Parameter] = {}
+    once: str = ""
+    batch_dimension: bool = True
+
+
+class FakeModel:
+    def __init__(self, name: str, spec: FakeSpec) -> None:
+        self._spec = spec
+        self._kept: list[Any] = []
+        tensors = tuple(TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in spec.inputs)
+        self.metadata = ModelMetadata(name, "tidegate_fake", tensors, tensors, batch_dimension=spec.batch_dimension)
+
+    def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
+        if self._spec.behaviour != "identity" and _first_time(self._spec.once):
+            misbehave({self._spec.behaviour: True}, self._kept)
+        misbehave(parameters, self._kept)
+        repeat = int(parameters.get("repeat", 1))
+        answer = dict(inputs)
+        if repeat > 1:
+            answer = {name: np.tile(array, repeat) for name, array in inputs.items()}
+        answer.pop(str(parameters.get("omit", "")), None)
+        return answer
+
+    def close(self) -> None:
+        self._kept.clear()
+
+
+class FakeRuntime:
+    name = "fake"
+    package = "tidegate"
+    formats = (Format("tidegate's fake model", (".fake.json",), executes_code=False),)
+
+    def load(self, artifact: Artifact) -> FakeModel:
+        try:
+            spec = msgspec.json.decode(artifact.path.read_bytes(), type=FakeSpec)
+        except (OSError, msgspec.DecodeError) as error:
+            raise ModelLoadFailed(f"'{artifact.path.name}' is no fake model: {error}") from error
+        if spec.behaviour not in ("identity", *_ACTIONS):
+            raise ModelLoadFailed(f"'{artifact.path.name}' has the behaviour '{shown(spec.behaviour)}', which is none")
+        if "refuse" in spec.load:
+            raise ModelLoadFailed(str(spec.load["refuse"]))
+        if spec.load and _first_time(spec.once):
+            misbehave(spec.load, [])
+        return FakeModel(artifact.name, spec)
+
+
+RUNTIME = FakeRuntime()
+
+
+def misbehave(wishes: Mapping[str, Parameter], kept: list[Any]) -> None:
+    """Do what the wishes name; ``kept`` holds what is never given back."""
+    for name, wish in wishes.items():
+        action = _ACTIONS.get(name)
+        if action is not None and wish is not False:
+            action(wish, kept)
+
+
+def _raise(wish: Parameter, kept: list[Any]) -> None:
+    raise ValueError(str(wish))
+
+
+def _crash(wish: Parameter, kept: list[Any]) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _exit(wish: Parameter, kept: list[Any]) -> None:
+    raise SystemExit(int(wish))
+
+
+def _hang(wish: Parameter, kept: list[Any]) -> None:
+    threading.Event().wait()
+
+
+def _spin(wish: Parameter, kept: list[Any]) -> None:
+    collections.deque(itertools.repeat(None), maxlen=0)
+
+
+def _gate(wish: Parameter, kept: list[Any]) -> None:
+    with open(str(wish), "rb") as gate:
+        gate.read()
+
+
+def _slow(wish: Parameter, kept: list[Any]) -> None:
+    time.sleep(0.1 if wish is True else float(wish))
+
+
+def _grow(wish: Parameter, kept: list[Any]) -> None:
+    kept.append(bytearray(1 << 20 if wish is True else int(wish)))
+
+
+def _child(wish: Parameter, kept: list[Any]) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import threading; threading.Event().wait()"])
+    kept.append(child)
+    Path(str(wish)).write_text(str(child.pid))
+
+
+def _noise(wish: Parameter, kept: list[Any]) -> None:
+    print("a model prints")
+    os.write(1, b"a model's library prints\n")
+
+
+_ACTIONS: dict[str, Callable[[Parameter, list[Any]], None]] = {
+    "raise": _raise,
+    "crash": _crash,
+    "exit": _exit,
+    "hang": _hang,
+    "spin": _spin,
+    "gate": _gate,
+    "slow": _slow,
+    "grow": _grow,
+    "noise": _noise,
+    "child": _child,
+}
+
+
+def _first_time(marker: str) -> bool:
+    if not marker:
+        return True
+    try:
+        Path(marker).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,239 @@
+"""The data plane without a socket: route, check, execute, count, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+import numpy as np
+import pytest
+
+from tidegate.gateway.backend import Readiness
+from tidegate.gateway.dataplane import DataPlane, GatewaySettings, translated
+from tidegate.gateway.routes import Route, RouteTable
+from tidegate.protocol.errors import (
+    DeadlineExceeded,
+    InternalError,
+    InvalidRequest,
+    InvalidTensor,
+    ModelNotReady,
+    Overloaded,
+    RequestCancelled,
+    ShuttingDown,
+)
+from tidegate.protocol.messages import InferRequest
+from tidegate.protocol.tensors import Tensor
+from tidegate.telemetry.metrics import Metrics
+from tidegate.testing.backends import IdentityBackend, identity_metadata
+
+REQUEST = InferRequest("m", (Tensor.from_numpy("fp32", np.ones((3, 2), np.float32)),))
+
+DEFAULT = GatewaySettings("0")
+
+
+def backend() -> IdentityBackend:
+    return IdentityBackend(identity_metadata("m"))
+
+
+def plane(*backends: IdentityBackend, settings: GatewaySettings = DEFAULT) -> DataPlane:
+    routes = (Route("m", str(number), each) for number, each in enumerate(backends, 1))
+    return DataPlane(RouteTable.of(*routes), Metrics("0"), settings)
+
+
+def sample(plane: DataPlane, name: str, **labels: str) -> float | None:
+    return plane.metrics.registry.get_sample_value(name, labels)
+
+
+def far() -> float:
+    return asyncio.get_running_loop().time() + 60
+
+
+def test_an_answer_comes_through() -> None:
+    """A request that fits is executed, and its rows are counted."""
+    gateway = plane(backend())
+    route = gateway.routes.resolve("m")
+
+    async def main() -> None:
+        answer = await gateway.infer(route, REQUEST, far())
+        assert answer.response.outputs[0].data == REQUEST.inputs[0].data
+        answer.release()
+
+    asyncio.run(main())
+    assert sample(gateway, "tidegate_rows_total", model="m", version="1") == 3
+    assert repr(gateway) == "<DataPlane serving, 1 models, 0 in flight>"
+
+
+def test_what_does_not_fit_the_model_never_reaches_it() -> None:
+    """Shapes are checked before the backend is asked."""
+    asked = backend()
+    gateway = plane(asked)
+    request = InferRequest("m", (Tensor.from_numpy("fp32", np.ones((3,), np.float32)),))
+
+    async def main() -> None:
+        with pytest.raises(InvalidTensor, match=r"^input 'fp32': shape is \[3\], the model expects \[-1, -1\]$"):
+            await gateway.infer(gateway.routes.resolve("m"), request, far())
+
+    asyncio.run(main())
+    assert asked.requests == []
+
+
+def test_a_model_that_has_not_loaded_has_no_signature() -> None:
+    """Until the first load has told the signature, the caller reads why and when to come back."""
+    loading = backend()
+    loading._metadata = None
+    loading.state = Readiness(False, "it is loading")
+    gateway = plane(loading)
+    with pytest.raises(ModelNotReady, match=r"^model 'm' is not ready: it is loading$") as caught:
+        gateway.model_metadata(gateway.routes.resolve("m"))
+    assert caught.value.retry_after == 1.0
+
+
+def test_metadata_lists_the_versions_in_order_of_number() -> None:
+    """Version 10 comes after version 9."""
+    gateway = plane(*(backend() for _ in range(10)))
+    metadata = gateway.model_metadata(gateway.routes.resolve("m"))
+    assert metadata.versions == tuple(str(number) for number in range(1, 11))
+
+
+def test_an_error_of_ours_passes_unchanged() -> None:
+    """A backend's TidegateError is the answer."""
+    failing = IdentityBackend(identity_metadata("m"), Overloaded("the queue is full", retry_after=2.0))
+    gateway = plane(failing)
+
+    async def main() -> None:
+        with pytest.raises(Overloaded, match=r"^the queue is full$"):
+            await gateway.infer(gateway.routes.resolve("m"), REQUEST, far())
+
+    asyncio.run(main())
+
+
+def test_a_foreign_error_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """What a backend should not raise is logged with its cause; the caller learns nothing of it."""
+    gateway = plane(IdentityBackend(identity_metadata("m"), ValueError("secret")))
+
+    async def main() -> None:
+        with pytest.raises(InternalError, match=r"^internal error; the server's log has the cause$"):
+            await gateway.infer(gateway.routes.resolve("m"), REQUEST, far())
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(main())
+    assert "secret" in caplog.text
+
+
+def test_a_deadline_that_passes_withdraws_the_request() -> None:
+    """At the deadline the backend is cancelled and the caller told."""
+    holding = backend()
+    gateway = plane(holding)
+
+    async def main() -> None:
+        holding.gate = asyncio.Event()
+        now = asyncio.get_running_loop().time()
+        with pytest.raises(DeadlineExceeded, match=r"^model 'm' did not answer before the request's deadline$"):
+            await gateway.infer(gateway.routes.resolve("m"), REQUEST, now + 0.001)
+
+    asyncio.run(main())
+    assert holding.cancelled == 1
+    assert sample(gateway, "tidegate_inflight_requests", model="m", version="1") == 0
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        pytest.param((), 60.0, id="the-default"),
+        pytest.param((None, None), 60.0, id="nothing-wished"),
+        pytest.param((5.0, None), 5.0, id="one-wish"),
+        pytest.param((5.0, 2.0), 2.0, id="the-earlier-wish"),
+        pytest.param((90.0,), 90.0, id="longer-than-the-default"),
+        pytest.param((1e9,), 100.0, id="cut-to-the-longest"),
+    ],
+)
+def test_the_deadline_is_the_earliest_wish(wishes: tuple[float | None, ...], expected: float) -> None:
+    """Wishes are seconds from now; without one the default holds, and no wish is longer than the longest."""
+    settings = GatewaySettings("0", default_timeout=60.0, max_timeout=100.0)
+    assert plane(settings=settings).deadline(1000.0, *wishes) == 1000.0 + expected
+
+
+def test_draining_waits_for_what_is_in_flight_and_refuses_the_rest() -> None:
+    """drain() returns after the last answer, and takes nothing new meanwhile."""
+    holding = backend()
+    gateway = plane(holding)
+    route = gateway.routes.resolve("m")
+
+    async def main() -> None:
+        holding.gate = asyncio.Event()
+        first = asyncio.create_task(gateway.infer(route, REQUEST, far()))
+        while not holding.requests:  # noqa: ASYNC110 - the backend sets no event
+            await asyncio.sleep(0)
+        assert repr(gateway) == "<DataPlane serving, 1 models, 1 in flight>"
+        drained = asyncio.create_task(gateway.drain())
+        await asyncio.sleep(0)
+        assert not drained.done()
+        with pytest.raises(ShuttingDown, match=r"^the server is shutting down$"):
+            await gateway.infer(route, REQUEST, far())
+        holding.gate.set()
+        (await first).release()
+        await drained
+
+    asyncio.run(main())
+    assert repr(gateway) == "<DataPlane draining, 1 models, 0 in flight>"
+
+
+def test_a_server_that_leaves_is_not_ready_but_answers() -> None:
+    """Between leaving and draining, load balancers may still send."""
+    gateway = plane(backend())
+    assert gateway.ready
+    gateway.leave()
+    assert not gateway.ready
+
+    async def main() -> None:
+        (await gateway.infer(gateway.routes.resolve("m"), REQUEST, far())).release()
+
+    asyncio.run(main())
+    assert repr(gateway) == "<DataPlane leaving, 1 models, 0 in flight>"
+
+
+def test_one_model_that_is_not_ready_makes_the_server_not_ready() -> None:
+    """The server is ready when all of its models are."""
+    waiting = backend()
+    gateway = plane(backend(), waiting)
+    waiting.state = Readiness(False, "it is loading")
+    assert not gateway.ready
+
+
+def test_answers_are_counted_by_outcome() -> None:
+    """Success is 200, an error its HTTP status, and what reached no model is counted apart."""
+    gateway = plane(backend())
+    route = gateway.routes.resolve("m")
+    gateway.answered(route, "http", None, 0.1)
+    gateway.answered(route, "grpc", InvalidRequest("no"), 0.1)
+    gateway.answered(None, "http", InvalidRequest("no"), 0.1)
+    labels = {"model": "m", "version": "1"}
+    assert sample(gateway, "tidegate_requests_total", protocol="http", code="200", **labels) == 1
+    assert sample(gateway, "tidegate_requests_total", protocol="grpc", code="400", **labels) == 1
+    assert sample(gateway, "tidegate_refused_requests_total", protocol="http", code="400") == 1
+
+
+def test_cancellation_is_the_callers_leaving(caplog: pytest.LogCaptureFixture) -> None:
+    """A cancelled request is told as such, and is no error of ours."""
+    error = translated(asyncio.CancelledError())
+    assert isinstance(error, RequestCancelled)
+    assert error.http_status == 499
+    assert caplog.text == ""
+
+
+def test_a_foreign_error_in_a_listener_is_ours(caplog: pytest.LogCaptureFixture) -> None:
+    """A KeyError in a handler is an internal error whose cause only the log has."""
+    with caplog.at_level(logging.ERROR):
+        error = translated(KeyError("secret"))
+    assert error.message == "internal error; the server's log has the cause"
+    assert "secret" in caplog.text
+
+
+def test_the_servers_metadata_names_what_is_served() -> None:
+    """Name, version and the protocol's extensions."""
+    assert msgspec.to_builtins(plane().server_metadata()) == {
+        "name": "tidegate",
+        "version": "0",
+        "extensions": ("binary_tensor_data", "parameters"),
+    }
