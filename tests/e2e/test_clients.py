@@ -58,9 +58,9 @@ def values(kind: Datatype) -> npt.NDArray[Any]:
     if kind is Datatype.BF16:
         return np.array([[0, 1.5, -2], [3.0e38, 1.0e-38, np.inf]], dtype=ml_dtypes.bfloat16)
     if kind.is_float:
-        info = np.finfo(kind.stored)
+        info = np.finfo(kind.stored.name)
         return np.array([[0, 1.5, -2], [info.max, info.tiny, info.min]], dtype=kind.stored)
-    whole = np.iinfo(kind.stored)
+    whole = np.iinfo(kind.stored.name)
     return np.array([[0, 1, 2], [whole.max, whole.min, 3]], dtype=kind.stored)
 
 

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tidegate.runtimes.address import socket_address
 from tidegate.runtimes.host import Host
 from tidegate.runtimes.lifeline import Lifeline
 
@@ -39,16 +40,16 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def listen(path: Path) -> socket.socket:
-    """A listening Unix socket that only this user can connect to.
+def listen(path: Path, directory: int) -> socket.socket:
+    """A listening Unix socket that only this user can connect to; ``directory`` is its directory, open.
 
     Raises:
-        OSError: the path is taken, or longer than a Unix socket's may be (107 bytes on Linux).
+        OSError: the path is taken.
     """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        listener.bind(socket_address(path, directory))
     finally:
         os.umask(before)
     listener.listen(_BACKLOG)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     prepare_process(options.memory_limit)
     directory = os.open(options.socket.parent, os.O_RDONLY | os.O_CLOEXEC)
     fcntl.flock(directory, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who sweeps up stale directories leaves this one alone
-    listener = listen(options.socket)
+    listener = listen(options.socket, directory)
     if options.lifeline >= 0:
         Lifeline(options.lifeline, options.socket).start()
     asyncio.run(serve(Host(listener, options.hang_timeout)))

@@ -25,8 +25,8 @@ class GrpcSettings(msgspec.Struct, frozen=True):
     """PING, SETTINGS, PRIORITY, RST_STREAM and empty DATA frames per second and connection, with as many in a burst.
     More is an attack (rapid reset and its kin), and closes the connection with ENHANCE_YOUR_CALM."""
     window_bytes: int = 4 * MIB
-    """HTTP/2 flow control: bytes that a client may send ahead of what was read, per connection and per call. A connection
-    has 65,535 at least, which HTTP/2 begins with."""
+    """HTTP/2 flow control: bytes that a client may send ahead of what was read, per connection and per call. A
+    connection has 65,535 at least, which HTTP/2 begins with."""
     max_frame_bytes: int = 256 * 1024
     """Largest HTTP/2 frame. Sixteen times the protocol's default: a tensor of megabytes arrives in fewer pieces."""
     handshake_timeout: float = 10.0

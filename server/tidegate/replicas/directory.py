@@ -12,6 +12,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from tidegate.runtimes.address import socket_address
+
 PREFIX = "tidegate-worker-"
 _SOCKET = "worker"
 
@@ -26,6 +28,11 @@ class PrivateDirectory:
     @property
     def socket(self) -> Path:
         return self.path / _SOCKET
+
+    @property
+    def address(self) -> str:
+        """Where to connect to the worker, while this directory is held."""
+        return socket_address(self.socket, self._descriptor)
 
     @classmethod
     def make(cls, parent: str) -> PrivateDirectory:

@@ -87,7 +87,7 @@ class WorkerProcess:
             raise WorkerEnded
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connected.connect(str(self._directory.socket))  # it listens, so this does not wait
+            connected.connect(self._directory.address)  # it listens, so this does not wait
         except OSError as error:
             connected.close()
             raise WorkerEnded from error

@@ -1,8 +1,8 @@
 """A real `tidegate serve` for a test: started on free ports, read by its JSON lines, and gone afterwards. ::
 
-    with Serving.start("models/") as server:
-        server.until("ready")
-        httpx.get(f"{server.url}/v2/models")
+with Serving.start("models/") as server:
+    server.until("ready")
+    httpx.get(f"{server.url}/v2/models")
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Serving:
         command = [sys.executable, "-P", "-m", "tidegate", "serve", "-o", "json", *map(str, words)]
         for port in PORTS:
             command += [] if port in words else [port, "0"]
-        log = tempfile.TemporaryFile("w+")
+        log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, env=env)
         return cls(process, log)
 
