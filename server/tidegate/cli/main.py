@@ -18,6 +18,36 @@ from tidegate.cli.failure import Exit, Failure
 if TYPE_CHECKING:
     from rich.console import Console
 
+COMMANDS = {
+    "serve": """Serve model files and directories on this machine, until Ctrl-C or SIGTERM.
+
+Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, metrics and health on 8083,
+all of them on 127.0.0.1 only. The first signal lets requests in flight end, a second ends at once.
+
+    tidegate serve iris.joblib
+
+    tidegate serve models/ --host 0.0.0.0 --threads 2
+""",
+    "infer": """Ask a model that is being served.
+
+The model's signature is fetched first, so that values get its datatypes and shapes.
+
+    tidegate infer iris --input X=5.1,3.5,1.4,0.2
+
+    tidegate infer iris --rows flowers.csv --output-names predict
+""",
+    "doctor": """Check whether this machine is ready to serve.
+
+Ends with 1 if anything fails; a warning is worth reading and stops nothing.
+""",
+    "completion": """Write the shell's completion of tidegate to stdout.
+
+    source <(tidegate completion bash)
+""",
+    "version": "Show the version of tidegate and of what it stands on.",
+}
+"""What ``--help`` says. It stands here and not with the commands, which are imported only when they run."""
+
 HELP = """Serve models of any framework behind the Open Inference Protocol v2.
 
 Every option can also be set by an environment variable, TIDEGATE_COMMAND_OPTION; a flag goes before it.
@@ -32,12 +62,7 @@ def main() -> None:
 def build() -> App:
     """The command line. Commands are named by import path, so that each is imported only when it is meant."""
     app = App(name="tidegate", help=HELP, version=_version, config=Env(PREFIX), result_action="return_value")
-    for name, text in {
-        "serve": "Serve model files and directories on this machine.",
-        "infer": "Ask a model that is being served.",
-        "doctor": "Check whether this machine is ready to serve.",
-        "version": "Show the version of tidegate and of what it stands on.",
-    }.items():
+    for name, text in COMMANDS.items():
         app.command(f"tidegate.cli.{name}:{name}", name=name, help=text)
     return app
 
@@ -63,7 +88,9 @@ def run(argv: Sequence[str]) -> int:
 
 def _guarded(app: App, tokens: Sequence[str], debug: bool) -> int:
     try:
-        return int(app(tokens, exit_on_error=False, print_error=False) or Exit.GOOD)
+        code = int(app(tokens, exit_on_error=False, print_error=False) or Exit.GOOD)
+        sys.stdout.flush()  # here, where a reader that has left is caught
+        return code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 Protocol = Literal["http", "grpc"]
 
@@ -22,6 +22,7 @@ class Metrics:
     """Every metric of one process."""
 
     def __init__(self, version: str) -> None:
+        disable_created_metrics()  # a second series per series, which nobody asks for
         self.registry = CollectorRegistry()
         self._requests = self._counter("requests", "Requests by outcome", "model", "version", "protocol", "code")
         self._duration = Histogram(
