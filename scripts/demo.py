@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.client import GrpcClient, HttpClient
+from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor, by_name
 
@@ -49,6 +51,7 @@ def train_digits() -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     train_x, test_x, train_y, test_y = train_test_split(images, labels, test_size=0.3, random_state=0)
     path = MODELS / "digits.joblib"
     if not path.exists():
+        say("training a digits classifier with scikit-learn")
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)).fit(train_x, train_y)
         joblib.dump(model, path)
     return test_x, test_y
@@ -58,8 +61,10 @@ def fetch_magika() -> list[str]:
     """Put Magika's ONNX file beside the digits, and return its labels in the order of its output."""
     config = HOME / "magika.json"
     if not config.exists():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(HOME), MAGIKA]
-        subprocess.run(pip, check=True)
+        say("fetching Magika, an ONNX model, from the package index")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        if subprocess.run([*pip, "--dest", str(HOME), MAGIKA], check=False).returncode != 0:
+            raise SystemExit(f"{MAGIKA} cannot be fetched; pip's reason stands above")
         with zipfile.ZipFile(next(HOME.glob("magika-*.whl"))) as wheel:
             (MODELS / "magika.onnx").write_bytes(wheel.read(f"{MAGIKA_FOLDER}/model.onnx"))
             config.write_bytes(wheel.read(f"{MAGIKA_FOLDER}/config.min.json"))
@@ -86,10 +91,13 @@ def picture(image: npt.NDArray[Any]) -> Iterator[str]:
 
 @contextmanager
 def serving(directory: Path) -> Iterator[dict[str, Any]]:
-    """`tidegate serve` on free ports of the loopback interface; yields its addresses once every model answers."""
+    """`tidegate serve` on free ports of the loopback interface; yields its addresses once every model answers.
+
+    It has a session of its own, so that a Ctrl-C is for the demo alone, and the server is told to end once.
+    """
     command = [sys.executable, "-P", "-m", "tidegate", "serve", str(directory), "--output", "json"]
     command += ["--http-port", "0", "--grpc-port", "0", "--status-port", "0"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert server.stdout is not None
         events = {event["event"]: event for event in until_ready(server.stdout)}
@@ -142,34 +150,40 @@ def ask_magika(address: str, kinds: list[str]) -> None:
         say(f"   {file.relative_to(ROOT)!s:16} -> {kinds[int(row.argmax())]} ({row.max():.3f})")
 
 
-def next_things(addresses: dict[str, Any]) -> None:
-    digits = ",".join(["0"] * 64)
+def next_things(addresses: dict[str, Any], image: npt.NDArray[Any]) -> None:
+    digit = ",".join(str(int(value)) for value in image)
+    tidegate = os.path.relpath(Path(sys.executable).parent / "tidegate")
     say("\nTry next:")
     say(f"   curl http://{addresses['http']}/v2/models/digits")
-    say(f"   .venv/bin/tidegate infer digits --url http://{addresses['http']} --input X={digits}")
     say(f"   curl http://{addresses['status']}/metrics")
+    say(f"   {tidegate} infer digits --url http://{addresses['http']} --input X={digit}")
 
 
 def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end after the answers")
     once = parser.parse_args().once
 
     MODELS.mkdir(parents=True, exist_ok=True)
-    say("training a digits classifier with scikit-learn")
     images, labels = train_digits()
-    say("fetching Magika, an ONNX model, from the package index")
     kinds = fetch_magika()
     say("serving both with: tidegate serve .demo/models")
     with serving(MODELS) as addresses:
         ask_digits(f"http://{addresses['http']}", images, labels)
         ask_magika(addresses["grpc"], kinds)
-        next_things(addresses)
         if not once:
+            next_things(addresses, images[1])
             say("\nserving until Ctrl-C")
             with suppress(KeyboardInterrupt):
                 signal.pause()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except TidegateError as error:
+        sys.exit(f"error: {error.message}")

@@ -54,6 +54,24 @@ def test_the_second_signal_cancels_and_a_third_changes_nothing() -> None:
     assert asyncio.run(main()) == (True, 130)
 
 
+def test_an_end_that_is_on_its_way_is_not_broken_off() -> None:
+    """A second signal while the last things are closed cancels nobody."""
+
+    async def main() -> bool:
+        with EndSignals() as signals:
+            os.kill(os.getpid(), signal.SIGTERM)
+            async with asyncio.timeout(10):
+                await signals.asked.wait()
+                signals.ignore()
+                os.kill(os.getpid(), signal.SIGINT)
+                while signals.number != signal.SIGINT:
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            return signals.forced
+
+    assert asyncio.run(main()) is False
+
+
 def test_the_handlers_are_given_back() -> None:
     """After the server, Ctrl-C is Python's own again."""
 

@@ -38,6 +38,19 @@ def test_a_start_is_told_line_by_line() -> None:
     ]
 
 
+def test_the_model_to_try_is_one_that_fits_a_line() -> None:
+    """Not the first to load, if that takes an image; without any other the file stands for it."""
+    image = TensorSpec("image", Datatype.FP32, (-1, 3, 224, 224))
+    large = Loaded("resnet", "1", 1.0, ModelMetadata("resnet", "onnx_onnxv1", (image,), (X,)))
+    found = (LISTENING, FOUND, Found("resnet", "1", "/m/resnet.onnx", "onnx", "ONNX", "its name ends in .onnx"))
+    offered = narrated(*found, large, LOADED, Ready(2, 0)).splitlines()[-2:]
+    assert [line.split()[:3] for line in offered] == [
+        ["curl", "http://127.0.0.1:8080/v2/models/iris/infer", "-d"],
+        ["tidegate", "infer", "iris"],
+    ]
+    assert narrated(*found, large, Ready(1, 0)).splitlines()[-1] == "  tidegate infer resnet --input image=@FILE.npy"
+
+
 def test_a_failure_is_told_with_its_reason() -> None:
     """And counted where others are served."""
     lines = narrated(LISTENING, FOUND, LoadFailed("iris", "3", "it is [corrupt]"), Ready(1, 1)).splitlines()

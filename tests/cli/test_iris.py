@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +76,24 @@ def test_the_table_is_for_people(server: Any, capsys: pytest.CaptureFixture[str]
     assert heading[0] == "ROW"
     assert [row[0] for row in rows] == ["0", "1"]
     assert [row[1] for row in rows] == ["0", "2"]
+
+
+def test_the_curl_line_that_it_offers_works(server: Any) -> None:
+    """Pasted into a shell, as a person does."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (line,) = (line for line in server.told.splitlines() if line.startswith("  curl "))
+    done = subprocess.run(f"{line} --silent", shell=True, capture_output=True, text=True, timeout=60, check=True)
+    outputs = json.loads(done.stdout)["outputs"]
+    assert [(output["name"], output["shape"]) for output in outputs] == [("predict", [1]), ("predict_proba", [1, 3])]
+
+
+def test_an_option_reaches_the_runtime(serve: Any, iris: tuple[Path, Any, Any]) -> None:
+    """Which says what is wrong with it."""
+    server = serve(iris[0], "--option", "example=1,2,3")
+    failed = server.until("loadfailed")
+    assert "option 'example' has 3 numbers, the model takes 4" in failed["reason"]
+    assert server.ended() == 1
 
 
 def test_a_pickle_is_refused_where_paths_are_not_trusted(serve: Any, iris: tuple[Path, Any, Any]) -> None:

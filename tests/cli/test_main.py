@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
+from tidegate.cli.main import COMMANDS as COMMAND_HELP
 from tidegate.cli.main import run
 
-COMMANDS = ("serve", "infer", "doctor", "version")
+COMMANDS = ("serve", "infer", "doctor", "completion", "version")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +30,25 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: tidegate {command}")
     assert "--debug" in text
+    assert " ".join(COMMAND_HELP[command].split("\n\n")[-1].split()[:6]) in " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", [pytest.param(command, id=command) for command in COMMANDS])
+def test_a_command_begins_its_help_as_its_function_does(command: str) -> None:
+    """The text stands where it costs no import, and a reader of the function finds the same sentence."""
+    function = getattr(import_module(f"tidegate.cli.{command}"), command)
+    assert inspect.cleandoc(function.__doc__).splitlines()[0] == COMMAND_HELP[command].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("shell", "sign"), [("bash", "complete "), ("zsh", "#compdef tidegate"), ("fish", "complete ")]
+)
+def test_the_shell_can_complete(shell: str, sign: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands and options are in the script."""
+    assert run(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert sign in script
+    assert "http-port" in script
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from dataclasses import fields
 import pytest
 from cyclopts import App
 
+from tidegate.cli.failure import Failure
 from tidegate.cli.options import DEFAULTS, Options, parse_size, show_size
-from tidegate.cli.serve import settings_of
+from tidegate.cli.serve import named_values, settings_of
 from tidegate.gateway.grpc_settings import GrpcSettings
 from tidegate.gateway.http_settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
@@ -82,6 +83,7 @@ def test_every_option_reaches_a_setting() -> None:
                 continue  # the process' log is no part of the server
             value = getattr(group, field.name)
             words = [] if isinstance(value, bool) else [f"{value}x" if isinstance(value, str) else str(int(value) + 1)]
+            words = ["string"] if field.name == "nan" else words
             options = parsed(f"--{field.name.replace('_', '-')}", *words)
             assert settings_of(options) != default, field.name
 
@@ -95,3 +97,23 @@ def test_the_host_is_one_for_all_ports() -> None:
         ("0.0.0.0", 2),
         ("0.0.0.0", 3),
     ]
+
+
+def test_options_of_a_runtime_are_named_values() -> None:
+    """A value may be empty and may hold what separates it from its name."""
+    assert named_values(["a=1", "b=", "c=x=y"]) == {"a": "1", "b": "", "c": "x=y"}
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param(["a"], "--option 'a' is not NAME=VALUE", id="no-value"),
+        pytest.param(["=1"], "--option '=1' is not NAME=VALUE", id="no-name"),
+        pytest.param(["a=1", "a=2"], "--option 'a' is given twice", id="twice"),
+    ],
+)
+def test_other_words_are_no_options_of_a_runtime(words: list[str], problem: str) -> None:
+    """The wrong word is named; it is an error of the command line."""
+    with pytest.raises(Failure, match=f"^{problem}$") as raised:
+        named_values(words)
+    assert raised.value.code == 2

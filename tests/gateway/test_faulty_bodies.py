@@ -201,8 +201,8 @@ V1_BODIES = [
     ),
     pytest.param(
         (infer(b'{"instances":[[1]]}', path=b"/v1/models/m:explain"),),
-        405,
-        "method POST is not allowed for '/v1/models/m:explain'; allowed: GET, HEAD",
+        501,
+        "model 'm' gives no explanations; it answers ':predict'",
         id="v1-explain",
     ),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 import uvloop
+from hyperframe.frame import DataFrame, Frame, PingFrame, RstStreamFrame, SettingsFrame, WindowUpdateFrame
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -30,7 +32,7 @@ from tidegate.protocol.generated import reflection as reflection_pb
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.backends import IdentityBackend, identity_metadata, identity_route
 from tidegate.testing.served import PATIENCE, Served
-from tidegate.testing.served_grpc import RawHttp2, data, framed, served_grpc
+from tidegate.testing.served_grpc import PREFACE, RawHttp2, data, framed, served_grpc
 
 SERVICE = "/inference.GRPCInferenceService/"
 INFER = SERVICE + "ModelInfer"
@@ -64,6 +66,13 @@ def message(**changed: object) -> bytes:
     fields: dict[str, object] = {"model_name": "m", "raw_input_contents": [bytes(8)], **changed}
     request = service_pb2.ModelInferRequest(**fields)
     request.inputs.add(name="fp32", datatype="FP32", shape=[1, 2])
+    return bytes(request.SerializeToString())
+
+
+def large(size: int) -> bytes:
+    """A request of one row of so many numbers."""
+    request = service_pb2.ModelInferRequest(model_name="m", raw_input_contents=[bytes(4 * size)])
+    request.inputs.add(name="fp32", datatype="FP32", shape=[1, size])
     return bytes(request.SerializeToString())
 
 
@@ -400,6 +409,89 @@ def test_all_messages_together_are_bounded() -> None:
         assert raw.call(5).status is GrpcStatus.OK
 
 
+def test_calls_of_all_connections_together_are_bounded() -> None:
+    """Nor can a client have more by connecting more often."""
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(max_calls=1)) as server,
+        RawHttp2(server.port) as first,
+        RawHttp2(server.port) as second,
+    ):
+        first.send(first.headers(1))
+        server.until(lambda: server.state == "2 connections, 1 calls")
+        assert second.call(1).reset == 7
+        first.send(data(1, framed(b""), end=True))
+        assert first.reply(1).status is GrpcStatus.OK
+        assert second.call(3).status is GrpcStatus.OK
+
+
+def test_what_a_message_is_inflated_to_counts() -> None:
+    """Else a kilobyte could take a megabyte, as often as calls are allowed."""
+    zeros = gzip.compress(bytes(1500))
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(max_receiving_bytes=1000)) as server,
+        RawHttp2(server.port) as raw,
+    ):
+        raw.send(raw.headers(1, {"grpc-encoding": "gzip"}), data(1, framed(zeros, flag=1), end=True))
+        assert raw.reply(1).status is GrpcStatus.UNAVAILABLE
+        assert raw.call(3, bytes(900)).status is GrpcStatus.INVALID_ARGUMENT  # it had room
+
+
+def test_an_answer_that_waits_leaves_less_room() -> None:
+    """What a slow client has not taken counts: requests to come are refused, until it has."""
+    content = framed(large(20_000))
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(max_receiving_bytes=100_000)) as server,
+        RawHttp2(server.port, greet=False) as slow,
+        RawHttp2(server.port) as raw,
+    ):
+        slow.send(PREFACE, SettingsFrame(0))
+        slow.send(slow.headers(1, {":path": INFER}), data(1, content, end=True))
+        server.until(lambda: len(backend(server).answers) == 1)
+        assert raw.call(1, bytes(900)).status is GrpcStatus.UNAVAILABLE
+        slow.send(WindowUpdateFrame(0, window_increment=100_000), WindowUpdateFrame(1, window_increment=100_000))
+        assert slow.reply(1).status is GrpcStatus.OK
+        assert raw.call(3, bytes(900)).status is GrpcStatus.INVALID_ARGUMENT
+
+
+def test_a_call_that_streams_takes_small_messages_only() -> None:
+    """It may last for ever, and would hold a part of a big one for as long."""
+    with served_grpc(identity_route("m")) as server, RawHttp2(server.port) as raw:
+        raw.send(raw.headers(1, {":path": WATCH}), data(1, framed(b"", length=65_537)))
+        reply = raw.reply(1)
+        assert reply.status is GrpcStatus.INVALID_ARGUMENT
+        assert reply.text == "the message has 65537 bytes, at most 65536 are allowed"
+
+
+def test_a_call_may_end_with_an_empty_frame() -> None:
+    """As many clients and proxies end it; that is no flood, however many calls there are."""
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(max_control_frames=3)) as server,
+        RawHttp2(server.port) as raw,
+    ):
+        for stream in range(1, 61, 2):
+            raw.send(raw.headers(stream, {":path": "/x"}), data(stream, framed(b"")), data(stream, b"", end=True))
+            assert raw.reply(stream).status is GrpcStatus.UNIMPLEMENTED
+
+
+def test_a_busy_client_may_ping() -> None:
+    """Go's client sends a PING for each answer, to measure the bandwidth."""
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(max_control_frames=5)) as server,
+        RawHttp2(server.port) as raw,
+    ):
+        for stream in range(1, 101, 2):
+            assert raw.call(stream).status is GrpcStatus.OK
+            raw.send(PingFrame(0, bytes(8)), WindowUpdateFrame(0, window_increment=5))
+
+
+def test_who_ignores_a_goodbye_is_hung_up_on() -> None:
+    """A refused client that keeps its end open has a moment to read why, and no more."""
+    with served_grpc(identity_route("m"), grpc=GrpcSettings(linger=0.02)) as server, RawHttp2(server.port) as raw:
+        raw.send(data(1, b"of no call"))
+        assert raw.end() == 1
+        server.until(lambda: server.state == "0 connections, 0 calls")
+
+
 def test_a_silent_connection_is_closed() -> None:
     """Who connects and says nothing does not keep the socket."""
     with (
@@ -431,20 +523,54 @@ def test_an_answer_that_is_not_taken_is_given_up() -> None:
         server.until(lambda: server.state == "1 connections, 0 calls")
 
 
+def test_an_answer_that_is_taken_in_drops_is_given_up() -> None:
+    """A window of a byte now and then does not hold an answer for ever either."""
+    with (
+        served_grpc(identity_route("m"), grpc=GrpcSettings(write_timeout=0.05)) as server,
+        RawHttp2(server.port, greet=False) as raw,
+    ):
+        raw.send(PREFACE, SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: 1}))
+        raw.send(raw.headers(1, {":path": INFER}), data(1, framed(large(10_000)), end=True))
+        ending: Frame | None = None
+        while ending is None:  # at most as often as the answer has bytes
+            frame = raw.frame()
+            if isinstance(frame, DataFrame):
+                raw.send(WindowUpdateFrame(1, window_increment=1))
+            elif isinstance(frame, RstStreamFrame) or "END_STREAM" in frame.flags:
+                ending = frame
+        assert isinstance(ending, RstStreamFrame)
+
+
+def stalled(raw: RawHttp2, calls: int) -> None:
+    """Ask for more than the sockets between client and server hold, and read nothing of it."""
+    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    content = framed(large(750_000))
+    pieces = [content[start : start + 200_000] for start in range(0, len(content), 200_000)]
+    for stream in range(1, 1 + 2 * calls, 2):
+        raw.send(raw.headers(stream, {":path": INFER}), *(data(stream, piece) for piece in pieces))
+        raw.send(data(stream, b"", end=True))
+
+
 def test_who_reads_nothing_may_ask_nothing() -> None:
     """A client whose answers pile up in the socket is not read from any more, and then let go."""
     with (
         served_grpc(identity_route("m"), grpc=GrpcSettings(write_timeout=0.05)) as server,
         RawHttp2(server.port) as raw,
     ):
-        size = 750_000
-        request = service_pb2.ModelInferRequest(model_name="m", raw_input_contents=[bytes(4 * size)])
-        request.inputs.add(name="fp32", datatype="FP32", shape=[1, size])
-        content = framed(request.SerializeToString())
-        pieces = [content[start : start + 200_000] for start in range(0, len(content), 200_000)]
-        for stream in range(1, 41, 2):
-            raw.send(raw.headers(stream, {":path": INFER}), *(data(stream, piece) for piece in pieces))
-            raw.send(data(stream, b"", end=True))
+        stalled(raw, 20)
+        server.until(lambda: server.state == "0 connections, 0 calls")
+
+
+def test_a_closed_connection_counts_until_its_socket_is_gone() -> None:
+    """While a client does not take the last words it has its socket, which max_connections is there to bound."""
+    with served_grpc(identity_route("m")) as server, RawHttp2(server.port) as raw:
+        stalled(raw, 2)
+        server.until(lambda: len(backend(server).answers) == 2)
+        [connection] = server.listener._listening.connections  # type: ignore[attr-defined]
+        server.do(connection.leave)
+        server.do(connection.cut)
+        server.until(lambda: server.state == "1 connections, 0 calls")
+        raw.socket.close()
         server.until(lambda: server.state == "0 connections, 0 calls")
 
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.gateway.grpc_inbox import Budget, Inbox
+from tidegate.gateway.budget import Budget
+from tidegate.gateway.grpc_inbox import Inbox
 from tidegate.protocol.errors import InvalidRequest, Overloaded, PayloadTooLarge
 from tidegate.testing.served_grpc import framed
 
@@ -113,6 +114,41 @@ def test_what_is_wrong_is_told_once(pieces: list[bytes], error: type[Exception],
         peer.inbox.close()
         peer.inbox.feed(bytes(10), 10)
         assert peer.acknowledged == sum(map(len, pieces)) + 10
+        assert repr(peer.budget) == "<Budget 0 of 100 bytes held>"
+
+    asyncio.run(main())
+
+
+def test_a_limit_may_be_lowered_while_a_message_arrives() -> None:
+    """A message that is over the new limit is refused at once, and what it held is free when the call is over."""
+
+    async def main() -> None:
+        peer = Peer()
+        peer.inbox.feed(framed(bytes(60))[:40], 40)
+        peer.inbox.narrow(60)
+        peer.inbox.narrow(50)
+        with pytest.raises(PayloadTooLarge, match=r"^the message has 60 bytes, at most 50 are allowed$"):
+            await peer.inbox.next()
+        peer.inbox.close()
+        assert repr(peer.budget) == f"<Budget 0 of {1 << 20} bytes held>"
+
+    asyncio.run(main())
+
+
+def test_what_a_message_was_inflated_to_is_held_with_it() -> None:
+    """It counts until the next message is read, or the call is over."""
+
+    async def main() -> None:
+        peer = Peer(most=100)
+        peer.inbox.feed(framed(b"ab") * 2, 14)
+        await peer.inbox.next()
+        peer.inbox.hold(80)
+        assert repr(peer.budget) == "<Budget 94 of 100 bytes held>"
+        with pytest.raises(Overloaded):
+            peer.inbox.hold(7)
+        await peer.inbox.next()
+        assert repr(peer.budget) == "<Budget 7 of 100 bytes held>"
+        peer.inbox.close()
         assert repr(peer.budget) == "<Budget 0 of 100 bytes held>"
 
     asyncio.run(main())

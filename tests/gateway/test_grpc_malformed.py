@@ -607,9 +607,19 @@ def test_what_is_no_grpc_reads_an_http_status(server: Served) -> None:
 
 
 def test_refusals_are_counted(server: Served) -> None:
-    """Calls that reached no model, broken ones among them, stand in the metrics."""
+    """Calls that reached no model, broken ones among them, stand in the metrics, each once."""
+
+    def refused(code: str) -> float:
+        labels = {"protocol": "grpc", "code": code}
+        registry = server.plane.metrics.registry
+        return registry.get_sample_value("tidegate_refused_requests_total", labels) or 0
+
+    before = {code: refused(code) for code in ("501", "404", "400")}
     with RawHttp2(server.port) as client:
         client.call(1, changed={":path": "/x"})
-    labels = {"protocol": "grpc", "code": "501"}
-    registry = server.plane.metrics.registry
-    assert (registry.get_sample_value("tidegate_refused_requests_total", labels) or 0) >= 1
+        client.call(3, b"\x0a\x01x", {":path": READY})
+        client.call(5, b"\x0a\x01x", {":path": INFER})
+        client.call(7, b"\x0a\x01x", {":path": "/grpc.health.v1.Health/Check"})
+        client.call(9, b"\xff")
+        client.call(11, b"\x0a\x01m", {":path": INFER})  # reached its model
+    assert {code: refused(code) - before[code] for code in before} == {"501": 1, "404": 3, "400": 1}

@@ -109,8 +109,16 @@ FATAL: list[object] = [
     pytest.param(header_bomb, ENHANCE_YOUR_CALM, id="HPACK bomb"),
     pytest.param(lambda c: [c.headers(1, {f"x-{n}": "y" * 4000 for n in range(20)})], None, id="huge header list"),
     pytest.param(continuations, PROTOCOL_ERROR, id="CONTINUATION flood"),
+    pytest.param(
+        lambda c: [HeadersFrame(1, b""), many(ContinuationFrame(1, bytes(100_000)), 3)],
+        FRAME_SIZE_ERROR,
+        id="CONTINUATION of big frames",
+    ),
     pytest.param(lambda c: many(PingFrame(0, b"12345678"), 10_000), ENHANCE_YOUR_CALM, id="PING flood"),
     pytest.param(lambda c: many(SettingsFrame(0), 10_000), ENHANCE_YOUR_CALM, id="SETTINGS flood"),
+    pytest.param(
+        lambda c: many(WindowUpdateFrame(0, window_increment=1), 10_000), ENHANCE_YOUR_CALM, id="WINDOW_UPDATE flood"
+    ),
     pytest.param(lambda c: many(PriorityFrame(1, depends_on=3), 10_000), ENHANCE_YOUR_CALM, id="PRIORITY flood"),
     pytest.param(lambda c: rapid_reset(c, 10_000), ENHANCE_YOUR_CALM, id="rapid reset"),
     pytest.param(lambda c: [c.headers(1), many(DataFrame(1), 10_000)], ENHANCE_YOUR_CALM, id="empty DATA flood"),
@@ -148,7 +156,7 @@ HARMLESS: list[object] = [
     pytest.param(lambda c: raw_frame(0x42, 0xFF, 7, b"whatever"), id="an unknown frame on an idle stream"),
     pytest.param(lambda c: raw_frame(4, 0, 0, b"\xab\xcd\x00\x00\x00\x07"), id="an unknown setting"),
     pytest.param(lambda c: many(PingFrame(0), 100), id="a hundred PINGs"),
-    pytest.param(lambda c: many(WindowUpdateFrame(0, window_increment=1), 10_000), id="WINDOW_UPDATE flood"),
+    pytest.param(lambda c: many(WindowUpdateFrame(0, window_increment=1), 100), id="a hundred WINDOW_UPDATEs"),
     pytest.param(lambda c: rapid_reset(c, 200), id="two hundred cancelled calls"),
     pytest.param(lambda c: raw_frame(2, 0, 9, b"\x00\x00\x00\x00\x10"), id="PRIORITY on an idle stream"),
     pytest.param(

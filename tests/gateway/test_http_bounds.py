@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 from contextlib import suppress
@@ -11,10 +12,11 @@ import pytest
 
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.http_settings import HttpSettings
+from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.limits import Limits
 from tidegate.testing.backends import identity_route
-from tidegate.testing.requests import BODY, head, infer, plain
-from tidegate.testing.served import RawConnection, served
+from tidegate.testing.requests import BODY, head, infer, json_length, plain
+from tidegate.testing.served import RawConnection, Served, served
 
 MIB = 1 << 20
 ENDLESS = 128 * MIB
@@ -61,6 +63,52 @@ def test_an_endless_request_holds_bounded_memory(first: bytes, piece: bytes) -> 
         with server.connect() as connection:
             assert grown(connection, first, piece) < GENEROUS
         assert server.ask(plain(b"GET", b"/v2/health/live")).status == 200
+
+
+def test_all_bodies_together_are_bounded() -> None:
+    """A request that would take more memory than the server gives to all is asked to come back."""
+    http = HttpSettings(max_receiving_bytes=1000, linger=0.05)
+    with served(identity_route("m"), http=http) as server, server.connect() as first:
+        first.send(head(b"Content-Length: 950"), b" " * 900)
+        server.until(lambda: server.state == "1 connections, 1 requests")
+        answers = [server.ask(infer(BODY + b" " * 100)) for _ in range(2)]
+        assert [answer.status for answer in answers] == [503, 503]
+        assert answers[0].error == "requests of 900 bytes are being received, there is no room now"
+        assert answers[0].headers["retry-after"] == "1"
+        first.send(b" " * 50)
+        assert first.reply().status == 400
+        assert server.ask(infer(BODY + b" " * 100)).status == 200
+
+
+def test_what_a_body_is_inflated_to_counts() -> None:
+    """Else a kilobyte could take a megabyte, as often as connections are allowed."""
+    body = gzip.compress(BODY + b" " * 1000)
+    with served(identity_route("m"), http=HttpSettings(max_receiving_bytes=1000)) as server:
+        assert server.ask(infer(body, b"Content-Encoding: gzip")).status == 503
+        assert server.ask(infer(gzip.compress(BODY), b"Content-Encoding: gzip")).status == 200
+
+
+def test_an_answer_that_waits_leaves_less_room() -> None:
+    """What a slow client has not taken counts: requests to come are refused, until it has."""
+    size = 8 * MIB
+    text = b'{"inputs":[{"name":"bool","datatype":"BOOL","shape":[1,%d],"parameters":{"binary_data_size":%d}}]' % (
+        size,
+        size,
+    )
+    text += b',"parameters":{"binary_data_output":true}}'
+    http = HttpSettings(max_receiving_bytes=9 * MIB)
+    with served(identity_route("m", Datatype.BOOL), http=http) as server, server.connect() as slow:
+        slow.send(infer(text + bytes(size), json_length(text)))
+        server.until(lambda: counted(server, 200) == 1)
+        assert server.ask(infer(b" " * 2 * MIB)).status == 503
+        assert slow.reply().status == 200
+        server.until(lambda: server.state.endswith(" 0 requests"))
+        assert server.ask(infer(b" " * 2 * MIB)).status == 400
+
+
+def counted(server: Served, code: int) -> float:
+    labels = {"model": "m", "version": "1", "protocol": "http", "code": str(code)}
+    return server.plane.metrics.registry.get_sample_value("tidegate_requests_total", labels) or 0
 
 
 def test_a_caller_that_does_not_take_its_answer_is_dropped() -> None:

@@ -40,6 +40,19 @@ def make_wait(server: Served, *, loaded: bool = True) -> None:
         backend._metadata = None
 
 
+def test_refusals_are_counted(server: Served) -> None:
+    """Unknown names, unknown paths and wrong methods stand in the metrics, each once."""
+    for path in ("/nope", "/v2/models/nope", "/v2/models/m/versions/9/ready", "/v2/models/m/infer"):
+        httpx.get(f"{server.url}{path}")
+    httpx.post(f"{server.url}/v2")
+    httpx.post(f"{server.url}/v2/models/nope/infer")
+    sample = server.plane.metrics.registry.get_sample_value
+    counts = {
+        code: sample("tidegate_refused_requests_total", {"protocol": "http", "code": code}) for code in ("404", "405")
+    }
+    assert counts == {"404": 4, "405": 2}
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize(
     ("path", "document"),

@@ -30,6 +30,7 @@ from tidegate.gateway.targets import InferTarget, infer_target
         pytest.param(b"/v1/models/m%3Apredict", InferTarget("m", v1=True), id="v1-encoded-colon"),
         pytest.param(b"/v1/models/m%3apredict", InferTarget("m", v1=True), id="v1-encoded-colon-lower-case"),
         pytest.param(b"/v1/models/a:b:predict", InferTarget("a:b", v1=True), id="v1-colon-in-the-name"),
+        pytest.param(b"/v1/models/m:explain", InferTarget("m", v1=True, explain=True), id="v1-explain"),
     ],
 )
 def test_an_infer_path_names_its_model(path: bytes, target: InferTarget) -> None:
@@ -53,7 +54,7 @@ def test_an_infer_path_names_its_model(path: bytes, target: InferTarget) -> None
         pytest.param(b"/v2/models/a/b/infer", id="slash-in-the-name"),
         pytest.param(b"/v2/models/m/%69nfer", id="encoded-verb"),
         pytest.param(b"/v1/models/m", id="v1-ready"),
-        pytest.param(b"/v1/models/m:explain", id="v1-explain"),
+        pytest.param(b"/v1/models/m:Explain", id="v1-upper-case-explain"),
         pytest.param(b"/v1/models/m:Predict", id="v1-upper-case"),
     ],
 )

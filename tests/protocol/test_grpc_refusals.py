@@ -20,6 +20,7 @@ from tidegate.protocol.grpc import (
     decode_model_request,
     decode_repository_request,
 )
+from tidegate.protocol.grpc.wire import SMALL, varint
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 
 TIGHT = Limits(max_tensors=3, max_parameters=2, max_rank=2, max_elements=100, max_name_bytes=16)
@@ -327,6 +328,15 @@ def test_nor_do_they_inside_an_input(unit: bytes, text: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         decode_infer_request(data, DEFAULT_LIMITS)
     assert caught.value.message == text
+
+
+def test_nor_do_they_inside_many_small_inputs() -> None:
+    """A thousand inputs may hold a few entries each, not a few thousand."""
+    entries = b"".join(b"\x22\x05\x0a\x03%03d" % number for number in range(600))
+    data = (b"\x2a" + varint(len(entries)) + entries) * 20
+    assert len(entries) < SMALL < len(data)
+    with pytest.raises(InvalidRequest, match=r"^the message has more than 256 parameters$"):
+        decode_infer_request(data, DEFAULT_LIMITS)
 
 
 NOT_A_REQUEST = "the message is not a valid ModelInferRequest: broken protobuf, or a text that is not UTF-8"

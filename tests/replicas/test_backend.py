@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import logging
 import os
 import select
 import signal
@@ -294,7 +295,10 @@ def test_a_crash_loop(stage: Stage) -> None:
         backend = stage.backend(stage.model(load={"crash": True}), crash_loop_failures=3, backoff_max=60.0)
         await backend.start()
         waiting = asyncio.create_task(infer(backend))
-        message = "model 'm' is not ready: it failed 3 times in a row; the last time its worker was ended by SIGKILL"
+        message = (
+            "model 'm' is not ready: it failed 3 times in a row; "
+            "the last time its worker was killed by SIGKILL while it loaded"
+        )
         with pytest.raises(ModelNotReady, match=rf"^{message}$"):
             await backend.wait_ready(60)
         with pytest.raises(ModelNotReady, match=rf"^{message}$"):
@@ -532,6 +536,163 @@ def test_a_worker_that_is_told_to_go(stage: Stage) -> None:
             held.close()
             await asyncio.gather(executing, following, *others)
             await check(backend)
+
+    run(main())
+
+
+def test_told_to_go_and_it_does_not(stage: Stage, capfd: pytest.CaptureFixture[str]) -> None:
+    """A worker that hangs in the closing of its model says where, and is replaced; nobody waits for it for ever."""
+
+    async def main() -> None:
+        model = stage.model(close={"hang": True})
+        async with stage.ready(model, stop_timeout=0.1, hang_timeout=1.0) as backend:
+            os.kill(worker(backend), signal.SIGTERM)
+            while stage.sample("tidegate_replica_restarts_total", reason="leave") is None:
+                await check(backend)
+
+    run(main())
+    assert "in _hang" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("action", "ending"),
+    [
+        pytest.param("fault", " was killed by SIGSEGV while it loaded", id="a crash in C"),
+        pytest.param("crash", " was killed by SIGKILL while it loaded", id="a kill"),
+        pytest.param("shut", "'s channel broke while it loaded: the peer went away", id="closes all descriptors"),
+    ],
+)
+def test_a_crash_while_loading(stage: Stage, action: str, ending: str) -> None:
+    """The signal is named, and when it came; that the channel broke is only how it was noticed."""
+
+    async def main() -> None:
+        backend = stage.backend(stage.model(load={action: True}), crash_loop_failures=1, backoff_max=60.0)
+        await backend.start()
+        with pytest.raises(ModelNotReady, match=rf"the last time its worker{ending}$"):
+            await backend.wait_ready(60)
+        await backend.stop()
+
+    run(main())
+
+
+def test_a_path_that_is_no_text(stage: Stage) -> None:
+    """A file name that is not UTF-8 cannot be told to a worker: that is a failure to load, and leaves no process."""
+
+    async def main() -> None:
+        model = Path(os.fsdecode(os.fsencode(stage.path) + b"/m\xff.fake.json"))
+        backend = stage.backend(model, crash_loop_failures=1, backoff_max=60.0)
+        await backend.start()
+        with pytest.raises(ModelNotReady, match=r"its model cannot be loaded: 'utf-8' codec can't encode"):
+            await backend.wait_ready(60)
+        await backend.stop()
+
+    run(main())
+
+
+def test_a_refusal_is_logged_once_there_was_a_model(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The first load's is told to who waits for it; that of a restart would be told to nobody."""
+
+    async def main() -> None:
+        model = stage.model(load={"refuse": "written by a newer version"})
+        backend = stage.backend(model)
+        await backend.start()
+        with pytest.raises(ModelLoadFailed):
+            await backend.wait_ready(60)
+        await backend.stop()
+        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+        async with stage.ready() as backend:
+            stage.path.joinpath("m2.fake.json").write_text(model.read_text())
+            os.kill(worker(backend), signal.SIGKILL)
+            with pytest.raises(ModelNotReady, match="written by a newer version"):
+                await infer(backend)
+
+    run(main())
+    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage() == "model m cannot be loaded: written by a newer version"
+
+
+@pytest.mark.parametrize("action", ["shut", "fault", "crash"])
+def test_a_model_that_breaks_its_process(stage: Stage, action: str) -> None:
+    """It takes two workers with it and is answered; the others are served."""
+
+    async def main() -> None:
+        async with stage.ready() as backend:
+            breaking = asyncio.create_task(infer(backend, LARGE, 60.0, **{action: True}))
+            with pytest.raises(ReplicaLost):
+                await breaking
+            await check(backend, LARGE)
+
+    run(main())
+
+
+def test_killed(stage: Stage) -> None:
+    """Whatever it executes, a worker is gone at once, and its requests are answered."""
+
+    async def main() -> None:
+        gate = stage.gate()
+        async with stage.ready(stop_timeout=600.0) as backend:
+            process = psutil.Process(worker(backend))
+            executing = asyncio.create_task(infer(backend, LARGE, gate=str(gate), hang=True))
+            (await opened(gate)).close()
+            stopping = asyncio.create_task(backend.stop())
+            await asyncio.sleep(0)
+            backend.kill()
+            await stopping
+            assert not process.is_running()
+            with pytest.raises(ShuttingDown):
+                await executing
+            with pytest.raises(ShuttingDown):
+                await infer(backend)
+        backend.kill()
+        assert backend.statistics().state == "stopped"
+
+    run(main())
+
+
+def test_killed_before_it_was_started(stage: Stage) -> None:
+    """There is nothing to kill, and nothing to stop."""
+
+    async def main() -> None:
+        backend = stage.backend(stage.model())
+        backend.kill()
+        await backend.stop()
+
+    run(main())
+
+
+def test_a_stop_that_is_cancelled(stage: Stage) -> None:
+    """Who waited is gone, the stop goes on: the request in flight is answered, and the worker ends."""
+
+    async def main() -> None:
+        gate = stage.gate()
+        async with stage.ready() as backend:
+            executing = asyncio.create_task(check(backend, LARGE, gate=str(gate)))
+            held = await opened(gate)
+            stopping = asyncio.create_task(backend.stop())
+            await asyncio.sleep(0)
+            stopping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await stopping
+            held.close()
+            await executing
+            await backend.stop()
+            assert backend.statistics().pid is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("ready", [pytest.param(True, id="ready"), pytest.param(False, id="starting")])
+def test_the_loop_is_closed(stage: Stage, ready: bool) -> None:
+    """A backend that nobody stops ends with its loop; the fixture sees that nothing of it is left."""
+
+    async def main() -> None:
+        backend = stage.backend(stage.model())
+        await backend.start()
+        if ready:
+            await backend.wait_ready(60)
+            await check(backend, LARGE)
+        else:
+            await asyncio.sleep(0)
 
     run(main())
 

@@ -46,6 +46,7 @@ class Scene:
     def __init__(self, **settings: Any) -> None:
         self.loop = asyncio.get_running_loop()
         self.outcomes: list[tuple[Work, BatchResult | TidegateError]] = []
+        self.free_when_finished: list[int] = []
         self.came_back: list[Work] = []
         self.pumps = 0
         self.woken = 0
@@ -59,6 +60,7 @@ class Scene:
 
     def finished(self, work: Work, outcome: BatchResult | TidegateError) -> None:
         self.outcomes.append((work, outcome))
+        self.free_when_finished.append(self.connection.free)
         work.future.set_result(outcome if isinstance(outcome, BatchResult) else BatchResult(()))
 
     def returned(self, work: Work) -> None:
@@ -400,6 +402,21 @@ def test_what_a_dead_worker_still_said() -> None:
         assert isinstance(result, BatchResult)
         assert (result.outputs[0].numpy() == SMALL).all()
         assert not scene.connection.execute(scene.work(SMALL))
+        scene.close()
+
+    run(main)
+
+
+def test_a_dead_worker_gets_no_more() -> None:
+    """What it had still answered makes room for the next request, but not here."""
+
+    async def main() -> None:
+        scene = Scene(credits=1)
+        scene.connection.execute(work := scene.work(SMALL))
+        scene.answer((await scene.sent()).request, Error("ExecutionFailed", ""), kind=Kind.ERROR)
+        assert scene.connection.abandon() == []
+        assert [done for done, _ in scene.outcomes] == [work]
+        assert scene.free_when_finished == [0]
         scene.close()
 
     run(main)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 from pathlib import Path
 
+import pytest
+
 from tidegate.replicas.directory import PrivateDirectory, sweep
+from tidegate.testing.storm import descriptors_left
 
 
 def test_private(tmp_path: Path) -> None:
@@ -37,7 +41,27 @@ def test_sweep_takes_what_nobody_owns(tmp_path: Path) -> None:
 
 
 def test_remove_what_is_gone(tmp_path: Path) -> None:
-    """The worker may have removed it first."""
+    """The worker may have removed it first, or its owner."""
     directory = PrivateDirectory.make(str(tmp_path))
     directory.path.rmdir()
     directory.remove()
+    directory.remove()
+
+
+def test_the_path_holds_in_every_working_directory(tmp_path: Path) -> None:
+    """A worker gets it, and a model may go elsewhere."""
+    with contextlib.chdir(tmp_path):
+        directory = PrivateDirectory.make("")
+        directory.remove()
+        assert directory.path.is_absolute()
+        directory = PrivateDirectory.make(".")
+    directory.remove()
+    assert directory.path.parent == tmp_path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_descriptor_there_is_none(tmp_path: Path) -> None:
+    """That is an error at once, and no directory stays."""
+    with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
+        PrivateDirectory.make(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []

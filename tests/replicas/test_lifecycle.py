@@ -89,17 +89,18 @@ def test_crash_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "executing_since", "unanswered_since", "expected"),
+    ("executing_since", "unanswered_since", "leaving_since", "expected"),
     [
-        pytest.param(1000.0, None, None, None, id="idle"),
-        pytest.param(1000.0, 701.0, 971.0, None, id="just in time"),
-        pytest.param(1000.0, 999.0, 970.0, "hang", id="no pong"),
-        pytest.param(1000.0, 700.0, None, "execution_timeout", id="too long"),
-        pytest.param(1000.0, 0.0, 0.0, "hang", id="both"),
+        pytest.param(None, None, None, None, id="idle"),
+        pytest.param(701.0, 971.0, 991.0, None, id="just in time"),
+        pytest.param(999.0, 970.0, None, "hang", id="no pong"),
+        pytest.param(700.0, None, None, "execution_timeout", id="too long"),
+        pytest.param(None, None, 990.0, "leave", id="does not end"),
+        pytest.param(0.0, 0.0, 0.0, "hang", id="all"),
     ],
 )
 def test_verdict(
-    now: float, executing_since: float | None, unanswered_since: float | None, expected: str | None
+    executing_since: float | None, unanswered_since: float | None, leaving_since: float | None, expected: str | None
 ) -> None:
-    """A worker is replaced after 30 s without a sign of life, or 300 s of one execution."""
-    assert verdict(ReplicaSettings(), now, executing_since, unanswered_since) == expected
+    """A worker is replaced after 30 s without a sign of life, 300 s of one execution, or 10 s of not ending."""
+    assert verdict(ReplicaSettings(), 1000.0, executing_since, unanswered_since, leaving_since) == expected

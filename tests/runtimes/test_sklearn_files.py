@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,32 @@ def test_skops_lists_the_types_that_it_does_not_know(tmp_path: Path) -> None:
         "only from a trusted source"
     )
     assert RUNTIME.load(Artifact("forest", "1", path, trusted=True)).metadata.platform == "sklearn_skops"
+
+
+def test_a_skops_archive_may_not_unpack_without_bound(tmp_path: Path) -> None:
+    """A small file that unpacks to more than the bound is refused before any of it is read; the option moves it."""
+    path = tmp_path / "bomb.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b" " * (1 << 20))
+    artifact = Artifact("bomb", "1", path, options={"max_unpacked_bytes": "1000000"})
+    with pytest.raises(
+        ModelLoadFailed,
+        match=r"^model 'bomb': 'bomb.skops' unpacks to 1048576 bytes, expected at most 1000000; "
+        r"the option max_unpacked_bytes allows more$",
+    ):
+        RUNTIME.load(artifact)
+    path = tmp_path / "line.skops"
+    skops.io.dump(LinearRegression().fit(X, Y), path)
+    RUNTIME.load(Artifact("line", "1", path, options={"max_unpacked_bytes": "1000000"}))
+    with pytest.raises(ModelLoadFailed, match=r"'max_unpacked_bytes' is '1e6', expected a whole number of up to 18 d"):
+        RUNTIME.load(Artifact("line", "1", path, options={"max_unpacked_bytes": "1e6"}))
+
+
+def test_a_skops_archive_cannot_hide_its_size(tmp_path: Path) -> None:
+    """One that says less than it holds is damaged: no more of it is unpacked than it said."""
+    path = tmp_path / "liar.skops"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("schema.json", b" " * (1 << 20))
+    path.write_bytes(path.read_bytes().replace((1 << 20).to_bytes(4, "little"), (100).to_bytes(4, "little")))
+    with pytest.raises(ModelLoadFailed, match=r"'liar.skops' cannot be read; .*Bad CRC-32"):
+        RUNTIME.load(Artifact("liar", "1", path))

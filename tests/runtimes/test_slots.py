@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tidegate.runtimes.frames import ChannelBroken, SlotUse
 from tidegate.runtimes.memory import ALIGNMENT, anonymous_memory, layout, map_memory
 from tidegate.runtimes.slots import SMALLEST, Slot, SlotMap, SlotPool, size_class
+from tidegate.testing.storm import descriptors_left
 
 MIB = 1 << 20
 
@@ -104,6 +105,18 @@ def test_idle_slots_make_room() -> None:
     assert large is not None
     assert dropped == [small.id]
     pool.release(large)
+    pool.close()
+
+
+def test_a_slot_that_cannot_be_made_costs_no_other() -> None:
+    """Without a descriptor nothing is given up, for the worker would never hear of it."""
+    pool = SlotPool(SMALLEST * 2, SMALLEST * 2)
+    slot, _ = pool.acquire(SMALLEST)
+    assert slot is not None
+    pool.release(slot)
+    with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
+        pool.acquire(SMALLEST * 2)
+    assert (pool.used_bytes, pool.idle_bytes) == (0, SMALLEST)
     pool.close()
 
 

@@ -363,6 +363,52 @@ def test_the_lifeline(start: Callable[..., Started], model: Path, parameters: di
         worker.path.parent.rmdir()
 
 
+def test_the_gateway_is_gone_before_the_worker_listens(tmp_path: Path) -> None:
+    """Then the worker ends at once, and its socket and its directory with it."""
+    directory = tmp_path / "w"
+    directory.mkdir(mode=0o700)
+    lifeline, theirs = socket.socketpair()
+    lifeline.close()
+    with theirs:
+        command = [sys.executable, "-P", "-m", "tidegate.runtimes.worker", "--socket", str(directory / "worker")]
+        worker = subprocess.Popen(
+            [*command, "--lifeline", str(theirs.fileno())],
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+        )
+    _, stderr = worker.communicate(timeout=60)
+    assert stderr == b""
+    assert worker.returncode == -signal.SIGKILL
+    assert not directory.exists()
+
+
+def test_the_gateway_is_gone_while_a_load_holds_the_lock(start: Callable[..., Started], tmp_path: Path) -> None:
+    """Reading a model may take its time; one that holds the interpreter's lock for ever does not live for ever."""
+    path = tmp_path / "m.fake.json"
+    path.write_text('{"load": {"spin": true}}')
+    worker = start("--hang-timeout", "600", "--load-timeout", "3")
+    gateway = worker.connect()
+    gateway.send(Frame(Kind.LOAD, 1, 1, Load("fake", "m", "1", str(path), False, 0, {})))
+    spinning(psutil.Process(worker.process.pid))
+    worker.lifeline.close()
+    assert worker.process.wait(60) == 1
+    worker.path.unlink()
+    worker.path.parent.rmdir()
+
+
+def test_any_text_of_a_model_can_be_told(start: Callable[..., Started], model: Path) -> None:
+    """What is no text is escaped, and what is too long is cut; the worker lives on."""
+    gateway = start().connect()
+    gateway.load(model)
+    gateway.predict(1, blame=5 << 20)
+    error = gateway.receive().content
+    assert isinstance(error, Error)
+    assert (error.kind, len(error.message)) == ("InvalidRequest", 1000)
+    gateway.predict(2)
+    assert gateway.receive().kind is Kind.RESULT
+
+
 def test_nonsense_ends_the_connection_only(start: Callable[..., Started], model: Path) -> None:
     """A client that speaks something else is dropped; the others never notice."""
     worker = start()

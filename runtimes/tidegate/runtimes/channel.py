@@ -154,7 +154,7 @@ class Channel:
             self._received.extend(_descriptors(ancillary))
         try:
             if flags & socket.MSG_CTRUNC:
-                raise ChannelBroken("the peer sent more descriptors at once than a read takes")
+                raise ChannelBroken("descriptors were lost: more came at once than a read takes, or than can be open")
             if not size:
                 raise ChannelBroken("the peer went away" + (" in the middle of a frame" * bool(self._decoder.pending)))
             for frame in self._decoder.feed(memoryview(self._buffer)[:size]):

@@ -18,13 +18,21 @@ import time
 from pathlib import Path
 from queue import SimpleQueue
 
-from tidegate.protocol.errors import ExecutionFailed, InternalError, RequestCancelled, ShuttingDown, TidegateError
-from tidegate.protocol.tensors import Tensor
+from tidegate.protocol.errors import (
+    ExecutionFailed,
+    InternalError,
+    RequestCancelled,
+    ShuttingDown,
+    TidegateError,
+    shown,
+)
+from tidegate.protocol.tensors import Buffer, Tensor
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.channel import Channel
-from tidegate.runtimes.execution import described, execute
+from tidegate.runtimes.execution import MESSAGE_LENGTH, described, execute
 from tidegate.runtimes.frames import (
     ChannelBroken,
+    Content,
     Error,
     Forget,
     Frame,
@@ -82,14 +90,24 @@ class Peer:
         self.channel.start()
         self.channel.send(Frame(Kind.HELLO, content=Hello(os.getpid())))
 
-    def answer(self, frame: Frame, descriptors: tuple[int, ...] = ()) -> None:
+    def answer(
+        self,
+        job: Job,
+        kind: Kind,
+        content: Content | None = None,
+        tensors: Buffer = b"",
+        descriptors: tuple[int, ...] = (),
+    ) -> None:
         """Send the one answer of a job; called in the compute thread, or in the loop for what is refused."""
+        frame = job.frame
         self.jobs.pop(frame.request, None)
-        self.channel.send(frame, descriptors)
+        self._host.done(job)
+        self.channel.send(Frame(kind, frame.request, frame.model, content, tensors, len(descriptors)), descriptors)
 
     def refuse(self, job: Job, error: TidegateError) -> None:
-        content = Error(type(error).__name__, error.message, error.retry_after)
-        self.answer(Frame(Kind.ERROR, job.frame.request, job.frame.model, content))
+        # A model may raise these, too, with any text; a frame must be able to carry it.
+        content = Error(type(error).__name__, shown(error.message, MESSAGE_LENGTH), error.retry_after)
+        self.answer(job, Kind.ERROR, content)
 
     def _received(self, frame: Frame, descriptors: list[int]) -> None:
         try:
@@ -121,20 +139,24 @@ class Peer:
 
     def _gone(self, error: ChannelBroken) -> None:
         log.info("a gateway is gone: %s", error)
-        for job in self.jobs.values():
+        for job in list(self.jobs.values()):  # in one step: the compute thread takes out what it has answered
             job.cancelled = True
+        self.slots = SlotMap()
         self._host.peers.discard(self)
 
 
 class Host:
-    """``listener`` is bound and listens. ``hang_timeout`` in seconds: see ``watchdog``."""
+    """``listener`` is bound and listens. The time-outs, in seconds, are for ``watchdog``: they end a worker whose
+    interpreter is stuck in the midst of a request, or while a model is loaded, which may rightly take longer.
+    """
 
-    def __init__(self, listener: socket.socket, hang_timeout: float) -> None:
+    def __init__(self, listener: socket.socket, hang_timeout: float, load_timeout: float) -> None:
         self._listener = listener
         self._hang_timeout = hang_timeout
+        self._load_timeout = load_timeout
         self._models: dict[int, Held] = {}
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
-        self._predicting = False
+        self._taken: set[Job] = set()  # the loop adds, the compute thread takes out; each in one step
         self._executed = 0
         self._busy_seconds = 0.0
         self._draining = False
@@ -143,7 +165,7 @@ class Host:
     async def serve(self) -> None:
         """Serve until ``drain`` was called and everything taken before it has been answered."""
         self._loop = asyncio.get_running_loop()
-        self._watchdog = Watchdog(self._loop, self._hang_timeout, self._busy)
+        self._watchdog = Watchdog(self._loop, self._patience)
         self._done = asyncio.Event()
         self._listener.setblocking(False)
         self._loop.add_reader(self._listener, self._accept)
@@ -168,15 +190,22 @@ class Host:
         if self._draining:
             job.peer.refuse(job, ShuttingDown())
             return
-        self._jobs.put(job)
-        if job.frame.kind is Kind.PREDICT:  # reading a huge file may hold the interpreter's lock for long, and rightly
-            self._watchdog.wake()
+        self._taken.add(job)
+        self._watchdog.wake()
+        self._jobs.put(job)  # last: from here on both threads want the interpreter
+
+    def done(self, job: Job) -> None:
+        """A job is being answered, in whatever thread."""
+        self._taken.discard(job)
 
     def statistics(self) -> Statistics:
         return Statistics(self._executed, self._jobs.qsize(), self._busy_seconds)
 
-    def _busy(self) -> bool:
-        return self._predicting
+    def _patience(self) -> float:
+        if not self._taken:
+            return 0.0
+        loading = any(job.frame.kind is Kind.LOAD for job in list(self._taken))
+        return self._load_timeout if loading else self._hang_timeout
 
     def _accept(self) -> None:
         try:
@@ -190,11 +219,15 @@ class Host:
     # The compute thread
 
     def _compute(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            self._perform(job)
-            del job  # or the last request's tensors stay alive until the next one comes
-        for held in self._models.values():
-            self._close(held)
+        try:
+            while (job := self._jobs.get()) is not None:
+                self._perform(job)
+                del job  # or the last request's tensors stay alive until the next one comes
+            for held in self._models.values():
+                self._close(held)
+        except BaseException:  # not even an error could be sent: no memory is left. Nobody else would ever answer
+            log.critical("the compute thread ended", exc_info=True)
+            os._exit(1)
         self._loop.call_soon_threadsafe(self._done.set)
 
     def _perform(self, job: Job) -> None:
@@ -228,19 +261,18 @@ class Host:
             gc.freeze()  # what the framework and the model made lives for ever; no collection has to walk it again
         elif held.load != load:
             raise InternalError(f"model id {job.frame.model} is taken by '{held.load.name}'")
-        loaded = Loaded(held.model.metadata, held.seconds)
-        job.peer.answer(Frame(Kind.LOADED, job.frame.request, job.frame.model, loaded))
+        job.peer.answer(job, Kind.LOADED, Loaded(held.model.metadata, held.seconds))
 
     def _unload(self, job: Job) -> None:
         held = self._models.pop(job.frame.model, None)
         if held is not None:
             self._close(held)
-        job.peer.answer(Frame(Kind.UNLOADED, job.frame.request, job.frame.model))
+        job.peer.answer(job, Kind.UNLOADED)
 
     def _close(self, held: Held) -> None:
         try:
             held.model.close()
-        except Exception:  # the model's own; there is nobody left to answer it
+        except BaseException:  # the model's own, SystemExit too; there is nobody left to answer it
             log.exception("closing model %s failed", held.load.name)
 
     def _predict(self, job: Job) -> None:
@@ -252,35 +284,31 @@ class Host:
         base = memoryview(job.memory or b"").toreadonly() if predict.shared else memoryview(job.frame.tensors)
         inputs = [Tensor(p.name, p.datatype, p.shape, base[p.offset : p.offset + p.nbytes]) for p in predict.inputs]
         start = time.monotonic()
-        self._predicting = True
         try:
             outputs = execute(held.model, inputs, predict.outputs, predict.parameters)
         finally:
-            self._predicting = False
             self._executed += 1
             self._busy_seconds += time.monotonic() - start
         self._send_result(job, predict, outputs)
 
     def _send_result(self, job: Job, predict: Predict, outputs: list[Tensor]) -> None:
-        request, model = job.frame.request, job.frame.model
         sizes = [tensor.nbytes for tensor in outputs]
         offsets, total = layout(sizes)
         if total <= predict.inline_bytes:
             inline = bytearray(total)
             placed = place(outputs, offsets, memoryview(inline))
-            job.peer.answer(Frame(Kind.RESULT, request, model, Result(placed), inline))
+            job.peer.answer(job, Kind.RESULT, Result(placed), inline)
             return
         slot_offsets, end = layout(sizes, predict.room)
         if predict.slot is not None and job.memory is not None and end <= predict.slot.size:
             placed = place(outputs, slot_offsets, memoryview(job.memory))
-            job.peer.answer(Frame(Kind.RESULT, request, model, Result(placed, predict.slot)))
+            job.peer.answer(job, Kind.RESULT, Result(placed, predict.slot))
             return
         descriptor = anonymous_memory(total)
         try:
             with mmap.mmap(descriptor, total) as memory, memoryview(memory) as view:
                 placed = place(outputs, offsets, view)
-            frame = Frame(Kind.RESULT, request, model, Result(placed), descriptors=1)
-            job.peer.answer(frame, (descriptor,))
+            job.peer.answer(job, Kind.RESULT, Result(placed), descriptors=(descriptor,))
         finally:
             os.close(descriptor)
 

@@ -26,7 +26,8 @@ class Lifeline:
         """Tell the gateway that the socket listens, and watch from now on."""
         os.set_inheritable(self._descriptor, False)
         stream = socket.socket(fileno=self._descriptor)
-        stream.sendall(b"\n")
+        with contextlib.suppress(OSError):  # the gateway is gone already: the watch begins with the end
+            stream.sendall(b"\n")
         threading.Thread(target=self._watch, args=(stream,), name="lifeline", daemon=True).start()
 
     def _watch(self, stream: socket.socket) -> None:

@@ -37,3 +37,19 @@ def read_switch(artifact: Artifact, name: str) -> bool | None:
             f"model '{artifact.name}': option '{name}' is '{shown(value)}', expected 'true' or 'false'"
         )
     return _SWITCH[value]
+
+
+def read_count(artifact: Artifact, name: str, default: int) -> int:
+    """The option as a whole number, ``default`` where it is not given.
+
+    Raises:
+        ModelLoadFailed: it is not written in digits only.
+    """
+    value = artifact.options.get(name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdecimal() and len(value) <= 18):
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': option '{name}' is '{shown(value)}', expected a whole number of up to 18 digits"
+        )
+    return int(value)

@@ -9,13 +9,15 @@ A model that another minor version of scikit-learn has saved is refused: it may 
 
 from __future__ import annotations
 
+import io
 import warnings
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.framework import import_framework
-from tidegate.runtimes.options import check_options, read_switch
+from tidegate.runtimes.options import check_options, read_count, read_switch
 from tidegate.runtimes.runtime import Artifact, Format, Model, Runtime
 from tidegate.runtimes.sklearn_estimator import EstimatorModel
 from tidegate.runtimes.trust import admit
@@ -24,7 +26,10 @@ JOBLIB = Format("joblib", (".joblib",), executes_code=True)
 PICKLE = Format("pickle", (".pickle", ".pkl"), executes_code=True)
 SKOPS = Format("skops", (".skops",), executes_code=False)
 
-OPTIONS = ("allow_version_mismatch", "example")
+OPTIONS = ("allow_version_mismatch", "example", "max_unpacked_bytes")
+
+UNPACKED = 4 << 30
+"""Bytes that the members of a skops archive may have together: a small file can claim to unpack to any size."""
 
 
 class SklearnRuntime:
@@ -78,6 +83,7 @@ def _read_skops(artifact: Artifact, runtime: Runtime) -> Any:
     skops = import_framework("skops.io", runtime)
     try:
         data = artifact.path.read_bytes()  # once, so that what is judged is what is loaded
+        _check_unpacked(artifact, data)
         untrusted: Sequence[str] = skops.get_untrusted_types(data=data)
         if untrusted and not artifact.trusted:
             raise UntrustedModel(
@@ -85,10 +91,22 @@ def _read_skops(artifact: Artifact, runtime: Runtime) -> Any:
                 f"{', '.join(shown(name, 100) for name in untrusted)}; it is loaded only from a trusted source"
             )
         return skops.loads(data, trusted=untrusted)
-    except UntrustedModel:
+    except ModelLoadFailed:
         raise
     except Exception as error:  # a broken archive or schema surfaces as nearly any exception
         raise _unreadable(artifact, error) from error
+
+
+def _check_unpacked(artifact: Artifact, data: bytes) -> None:
+    """Hold an archive's own word on its size against the bound; no reader takes more of a member than that word."""
+    bound = read_count(artifact, "max_unpacked_bytes", UNPACKED)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > bound:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': '{artifact.path.name}' unpacks to {size} bytes, expected at most {bound}; "
+            f"the option max_unpacked_bytes allows more"
+        )
 
 
 def _unreadable(artifact: Artifact, error: Exception) -> ModelLoadFailed:

@@ -87,9 +87,9 @@ class SlotPool:
         else:
             if self._used and self._used_size + size > self._max_bytes:
                 return None, []
-            dropped = self._shrink(max(0, self._max_bytes - self._used_size - size))
-            slot = Slot(self._next, size)
+            slot = Slot(self._next, size)  # first: where it cannot be made, the caller would not learn what was dropped
             self._next += 1
+            dropped = self._shrink(max(0, self._max_bytes - self._used_size - size))
             self._take(slot)
             return slot, dropped
         self._take(slot)

@@ -36,6 +36,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--hang-timeout", type=float, default=60.0, help="seconds after which a stuck interpreter exits"
     )
+    parser.add_argument("--load-timeout", type=float, default=1200.0, help="the same while a model is loaded")
     parser.add_argument("--memory-limit", type=int, default=0, help="bytes of private memory, 0 for no limit")
     return parser.parse_args(argv)
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     listener = listen(options.socket, directory)
     if options.lifeline >= 0:
         Lifeline(options.lifeline, options.socket).start()
-    asyncio.run(serve(Host(listener, options.hang_timeout)))
+    asyncio.run(serve(Host(listener, options.hang_timeout, options.load_timeout)))
     options.socket.unlink(missing_ok=True)
     sys.stderr.flush()
     os._exit(0)  # threads of a framework must not keep a drained worker alive

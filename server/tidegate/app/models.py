@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tidegate.app.events import Found
@@ -29,8 +29,8 @@ def find_models(paths: Iterable[Path], name: str | None = None) -> tuple[ModelSo
     return tuple(found.values())
 
 
-def artifact_of(source: ModelSource, trusted: bool, threads: int) -> Artifact:
-    return Artifact(source.name, source.version, source.path, trusted=trusted, threads=threads)
+def artifact_of(source: ModelSource, trusted: bool, threads: int, options: Mapping[str, str]) -> Artifact:
+    return Artifact(source.name, source.version, source.path, trusted=trusted, threads=threads, options=options)
 
 
 def told(source: ModelSource) -> Found:

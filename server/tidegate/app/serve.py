@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
-import signal
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
 from tidegate.app.models import artifact_of, find_models, told
@@ -53,11 +50,11 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
             if not signals.forced or task is None:
                 raise
             task.uncancel()
-            await server.close()
-            announce(Stopped(clean=False))
-            return signals.code
         finally:
+            signals.ignore()
             await server.close()
+        announce(Stopped(clean=False))
+        return signals.code
 
 
 class Server:
@@ -71,7 +68,7 @@ class Server:
             (
                 source,
                 LocalBackend(
-                    artifact_of(source, settings.trusted, settings.threads),
+                    artifact_of(source, settings.trusted, settings.threads, settings.options),
                     source.runtime,
                     settings.replica,
                     metrics=metrics.bind(source.name, source.version),
@@ -182,14 +179,8 @@ class Server:
             await asyncio.wait(self._ending)
 
     async def _kill_models(self) -> None:
-        self._end_models()
-        # A replica that knows that it is to stop, and then loses its process, has nothing left to wait for.
-        await asyncio.sleep(0)
         for _, backend in self._models:
-            pid = backend.statistics().pid
-            if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            backend.kill()
         await self._stop_models()
 
     def _end_models(self) -> None:

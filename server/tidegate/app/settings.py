@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Whether formats that can execute code are read. True because the user typed the paths."""
     threads: int = 0
     """Intra-operation threads of each model's framework; 0 leaves the choice to the framework."""
+    options: Mapping[str, str] = {}
+    """Options of the runtimes, by name; each runtime refuses those that it does not know."""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     status: HttpSettings = HttpSettings(port=8083)

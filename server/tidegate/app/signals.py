@@ -46,6 +46,10 @@ class EndSignals:
         """What a shell reports for a process that this signal ended."""
         return 128 + self.number
 
+    def ignore(self) -> None:
+        """Cancel nobody any more: the end is on its way, and to break it off would leave something behind."""
+        self._owner = None
+
     def _came(self, number: int) -> None:
         self.number = number
         if not self.asked.is_set():

@@ -63,7 +63,7 @@ class Narrator:
         self._status: Status | None = None
         self._loading: list[str] = []
         self._ports = Listening("", "", "")
-        self._sample: Loaded | None = None
+        self._samples: list[Loaded] = []
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -95,7 +95,7 @@ class Narrator:
         self._refresh()
 
     def _loaded(self, event: Loaded) -> None:
-        self._sample = self._sample or event
+        self._samples.append(event)
         signature = f"{_signature(event.metadata.inputs)} → {_signature(event.metadata.outputs)}"
         self._say(f"{_named(event.model, event.version)}: [green]ready[/] after {event.seconds:.1f} s; {signature}")
         self._ended(event.model)
@@ -109,13 +109,14 @@ class Narrator:
         self._say(f"serving HTTP on http://{ports.http}, gRPC on {ports.grpc}, status on http://{ports.status}")
         if event.failed:
             self._say(f"[yellow]{event.failed} of {event.loaded + event.failed} models failed[/]; they answer 503")
-        if self._sample is not None:
-            self._invite(self._sample)
+        if self._samples:
+            self._invite()
 
-    def _invite(self, sample: Loaded) -> None:
-        """The lines to try next, ready to paste."""
+    def _invite(self) -> None:
+        """The lines to try next, ready to paste: of the first model that can be asked in one."""
+        asked = ((curl_line(self._ports.http, each.model, each.metadata), each) for each in self._samples)
+        curl, sample = next((pair for pair in asked if pair[0]), (None, self._samples[0]))
         self._say("try:")
-        curl = curl_line(self._ports.http, sample.model, sample.metadata)
         for line in filter(None, (curl, infer_line(self._ports.http, sample.model, sample.metadata))):
             self._say(f"  {escape(line)}")
 

@@ -15,8 +15,6 @@ MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[bold red]fai
 def doctor(*, output: Annotated[Literal["table", "json"], Parameter(alias="-o")] = "table") -> int:
     """Check whether this machine is ready to serve.
 
-    Ends with 1 if anything fails; a warning is worth reading and stops nothing.
-
     Parameters
     ----------
     output

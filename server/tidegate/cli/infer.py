@@ -62,8 +62,6 @@ def infer(
 ) -> None:
     """Ask a model that is being served.
 
-    The model's signature is fetched first, so that values get its datatypes and shapes.
-
     Parameters
     ----------
     model

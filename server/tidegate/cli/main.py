@@ -19,28 +19,27 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 COMMANDS = {
-    "serve": """Serve model files and directories on this machine, until Ctrl-C or SIGTERM.
+    "serve": """Serve model files and directories on this machine.
 
 Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, metrics and health on 8083,
-all of them on 127.0.0.1 only. The first signal lets requests in flight end, a second ends at once.
+all of them on 127.0.0.1 only. Ctrl-C or SIGTERM lets requests in flight end; once more ends at once.
 
-    tidegate serve iris.joblib
-
-    tidegate serve models/ --host 0.0.0.0 --threads 2
+    tidegate serve iris.joblib digits.onnx
 """,
     "infer": """Ask a model that is being served.
 
 The model's signature is fetched first, so that values get its datatypes and shapes.
 
     tidegate infer iris --input X=5.1,3.5,1.4,0.2
-
-    tidegate infer iris --rows flowers.csv --output-names predict
 """,
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.
 """,
     "completion": """Write the shell's completion of tidegate to stdout.
+
+In fish, `tidegate completion fish | source` reads it; in zsh it is the file _cyclopts_tidegate in a folder of $fpath;
+and in bash
 
     source <(tidegate completion bash)
 """,
@@ -56,7 +55,22 @@ Every option can also be set by an environment variable, TIDEGATE_COMMAND_OPTION
 
 def main() -> None:
     """Run the command that was typed and leave with its exit code."""
+    open_standard_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def open_standard_streams() -> None:
+    """Open those of stdin, stdout and stderr that our parent has closed, to nothing.
+
+    Else the first sockets get their numbers: what is printed goes to a client, and libuv aborts when it closes one.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number, which is this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def build() -> App:

@@ -16,6 +16,7 @@ from cyclopts.validators import Number
 from tidegate.gateway.grpc_settings import GrpcSettings
 from tidegate.gateway.http_settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS
+from tidegate.protocol.nan import NanPolicy
 from tidegate.replicas.settings import ReplicaSettings
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -95,6 +96,8 @@ class Execution:
     """Private memory of a replica; 0 for no limit."""
     slot_bytes: Size = REPLICA.slot_bytes
     """Shared memory in use with one replica; beyond it requests wait."""
+    idle_slot_bytes: Size = REPLICA.idle_slot_bytes
+    """Shared memory of one replica that is kept for the next requests."""
     worker_directory: str = REPLICA.directory
     """Where replicas keep their sockets; "" is the system's directory for temporary files."""
 
@@ -122,6 +125,8 @@ class Times:
     """Without a sign of life from a replica that has work; then it is replaced."""
     stop_timeout: Seconds = REPLICA.stop_timeout
     """For a replica to end by itself."""
+    handshake_timeout: Seconds = GRPC.handshake_timeout
+    """For the HTTP/2 settings of a gRPC connection to arrive."""
     header_timeout: Seconds = HTTP.header_timeout
     """For the headers of an HTTP request to arrive."""
     body_timeout: Seconds = HTTP.body_timeout
@@ -145,6 +150,8 @@ class Bounds:
     """Calls at a time on one gRPC connection."""
     max_receiving_bytes: Size = GRPC.max_receiving_bytes
     """gRPC messages of all calls together that are being received or answered."""
+    max_control_frames: Count = GRPC.max_control_frames
+    """PING, SETTINGS, PRIORITY, RST_STREAM and empty DATA frames a second of one gRPC connection."""
     max_headers: Count = HTTP.max_headers
     """Header lines of an HTTP request."""
     max_body_bytes: Size = DEFAULT_LIMITS.max_body_bytes
@@ -167,7 +174,16 @@ class Bounds:
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=5))
+@Parameter(name="*", group=Group("Answers", sort_key=5))
+@dataclass(frozen=True)
+class Answers:
+    nan: NanPolicy = HTTP.nan
+    """NaN and infinity in a JSON answer: null, string ("NaN", "-Infinity") or literal (NaN, which is no JSON)."""
+    min_compress_bytes: Size = HTTP.min_compress_bytes
+    """The smallest HTTP answer that is compressed where the client takes it."""
+
+
+@Parameter(name="*", group=Group("Log", sort_key=6))
 @dataclass(frozen=True)
 class Log:
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -187,11 +203,12 @@ class Options:
     execution: Execution = Execution()
     times: Times = Times()
     bounds: Bounds = Bounds()
+    answers: Answers = Answers()
     log: Log = Log()
 
     @property
     def groups(self) -> tuple[object, ...]:
-        return (self.addresses, self.execution, self.times, self.bounds, self.log)
+        return (self.addresses, self.execution, self.times, self.bounds, self.answers, self.log)
 
 
 DEFAULTS = Options()

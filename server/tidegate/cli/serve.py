@@ -12,10 +12,11 @@ from msgspec import structs
 
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.options import DEFAULTS, GRPC, HTTP, REPLICA, Options, overlay
+from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tidegate.app.events import Event
     from tidegate.app.settings import ServeSettings
@@ -29,12 +30,11 @@ def serve(
     *,
     name: str = "",
     untrusted: Annotated[bool, Parameter(negative=())] = False,
+    option: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = (),
     output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
     options: Options = DEFAULTS,
 ) -> int:
-    """Serve model files and directories on this machine, until Ctrl-C or SIGTERM.
-
-    Which runtime reads a file is found out from its name. A second signal ends at once.
+    """Serve model files and directories on this machine.
 
     Parameters
     ----------
@@ -44,6 +44,9 @@ def serve(
         The name to serve the only path under, instead of its own.
     untrusted
         Refuse formats that can run code while they are read (pickle, joblib).
+    option
+        NAME=VALUE, an option of the runtime that reads the models, for example providers=CUDAExecutionProvider.
+        Once per option.
     output
         json writes what happens to stdout, too, one JSON object per line: first the addresses.
     """
@@ -54,8 +57,9 @@ def serve(
 
     log = options.log
     configure(LogSettings(log.log_level, log.log_format, log.access_log), sys.stderr)
-    settings = settings_of(options)
-    settings = structs.replace(settings, paths=paths, name=name or None, trusted=not untrusted)
+    settings = structs.replace(
+        settings_of(options), paths=paths, name=name or None, trusted=not untrusted, options=named_values(option)
+    )
     code = _run(settings, announcer(output == "json", log.log_format == "json"))
     if code == Exit.FAILED:
         raise Failure("no model could be loaded; the reasons stand above", CAN_SERVE)
@@ -63,6 +67,27 @@ def serve(
         cause = f"no model is ready after {settings.ready_timeout:g} s"
         raise Failure(cause, "--ready-timeout gives them longer", Exit.NOT_READY)
     return code
+
+
+def named_values(words: Sequence[str]) -> dict[str, str]:
+    """The options of the runtime, by name, from their NAME=VALUE.
+
+    Raises:
+        Failure: one is not of this form, or two have one name.
+    """
+    values: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise Failure(
+                f"--option '{shown(word)}' is not NAME=VALUE",
+                "for example --option allow_version_mismatch=true",
+                Exit.USAGE,
+            )
+        if name in values:
+            raise Failure(f"--option '{shown(name)}' is given twice", "give it once", Exit.USAGE)
+        values[name] = value
+    return values
 
 
 def settings_of(options: Options) -> ServeSettings:

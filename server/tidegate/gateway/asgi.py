@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.http_settings import HttpSettings
 from tidegate.gateway.infer_route import InferRoute, refusal, refuse
-from tidegate.gateway.pages import DataPages, method_not_allowed
+from tidegate.gateway.pages import Count, DataPages, method_not_allowed
 from tidegate.gateway.replies import CLOSE, error_reply
 from tidegate.gateway.request_body import RequestBody
 from tidegate.gateway.request_head import body_head
@@ -23,7 +24,8 @@ class DataApplication:
 
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
         self._infer = InferRoute(plane, settings)
-        self._pages = PageApplication(DataPages(plane).application(), settings)
+        self._count = partial(plane.metrics.refused, "http")
+        self._pages = PageApplication(DataPages(plane).application(), settings, self._count)
         self._linger = settings.linger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,14 +37,16 @@ class DataApplication:
                 await self._infer.answer(target, scope, receive, send)
         else:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
+            self._count(reply.status)
             await refuse(reply, RequestBody(body_head(scope["headers"]), receive), scope, send, self._linger)
 
 
 class PageApplication:
     """Read-only pages. A trailing slash does not matter, and a body, which none of them wants, is thrown away."""
 
-    def __init__(self, pages: ASGIApp, settings: HttpSettings) -> None:
+    def __init__(self, pages: ASGIApp, settings: HttpSettings, count: Count) -> None:
         self._pages = pages
+        self._count = count
         self._linger = settings.linger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +59,7 @@ class PageApplication:
             await self._pages(scope, receive, send if body.arrived else closing(send))
         except asyncio.CancelledError as cancelled:
             error = refusal(scope, cancelled)
+            self._count(error.http_status)
             await refuse(error_reply(error), body, scope, send, self._linger)
         except Exception:
             pass  # Starlette has answered and logged it, and raises it once more for a server that has not

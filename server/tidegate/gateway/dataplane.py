@@ -16,13 +16,16 @@ from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     InternalError,
+    InvalidRequest,
     ModelNotReady,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
+    shown,
 )
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
+from tidegate.protocol.tensors import Parameter
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
 
@@ -161,3 +164,22 @@ def translated(error: BaseException) -> TidegateError:
         return RequestCancelled("the caller went away")
     log.error("unexpected error in a listener", exc_info=error)
     return InternalError()
+
+
+def wished_timeout(request: InferRequest) -> float | None:
+    """The parameter ``timeout`` (microseconds, as Triton's schedule policy has it) in seconds; 0 is no wish.
+
+    Raises:
+        InvalidRequest: it is not a whole number, or negative.
+    """
+    value = request.parameters.get("timeout")
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidRequest(f"parameters: 'timeout' is {_as_sent(value)}, expected a whole number of microseconds")
+    return value / 1e6 or None
+
+
+def _as_sent(value: Parameter) -> str:
+    """A parameter as the caller wrote it: ``true``, not ``True``."""
+    return shown(msgspec.json.encode(value).decode())

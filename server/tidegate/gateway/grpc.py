@@ -88,13 +88,14 @@ class GrpcServer:
 
     async def _cut(self, listening: Listening) -> None:
         calls = list(listening.tasks)
-        log.warning("%d gRPC calls were not answered within the grace", len(calls))
-        for connection in list(listening.connections):
-            connection.cut()
         if calls:
+            log.warning("%d gRPC calls were not answered within the grace", len(calls))
+            for connection in list(listening.connections):
+                connection.cut()
             await asyncio.wait(calls, timeout=_LAST_WORDS)
         for connection in list(listening.connections):
             connection.abort()
+        await listening.vacant.wait()
 
     def _refused(self, error: TidegateError) -> None:
         self._plane.answered(None, "grpc", error, 0.0)

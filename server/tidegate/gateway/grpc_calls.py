@@ -29,9 +29,10 @@ Converse = Callable[[AsyncIterator[Buffer], Call], AsyncGenerator[bytes, None]]
 
 
 class Unary(msgspec.Struct, frozen=True):
-    """One message in, one message out."""
+    """One message in, one message out. ``counts`` says that it counts its own outcomes, good or bad."""
 
     respond: Respond
+    counts: bool = False
 
 
 class Streaming(msgspec.Struct, frozen=True):

@@ -23,12 +23,14 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.limits import Limits
 from tidegate.protocol.tensors import Buffer
 
+_SMALL = 64 * 1024
+"""Bytes of a message to a method that streams. Such a call may last for ever, and what it holds with it."""
 _OFF_LOOP = 32 * 1024
 """Compressed bytes from which inflating goes to a thread: it can be a thousand times as many afterwards."""
 
 
 class GrpcHandler:
-    """Serves streams from a table of methods. ``on_refusal`` hears of calls that reached no method."""
+    """Serves streams from a table of methods. ``on_refusal`` hears of unary calls' errors that no method counts."""
 
     def __init__(
         self, methods: Methods, limits: Limits, message_timeout: float, on_refusal: Callable[[TidegateError], None]
@@ -50,16 +52,22 @@ class GrpcHandler:
             stream.fail(translated(caught))
 
     async def _serve(self, stream: Stream) -> None:
+        counted = False
         try:
             head, method = self._find(stream)
-            message = await self._one_message(stream, head) if isinstance(method, Unary) else b""
+            if isinstance(method, Unary):
+                message = await self._one_message(stream, head)
+                counted = method.counts
+                answer = await method.respond(message, stream.call)
+                counted = True
+                await stream.send(answer)
+            else:
+                counted = True  # as a rule these end with an error: their deadline, or the end of the server
+                await self._converse(stream, head, method)
         except TidegateError as error:
-            self._on_refusal(error)
+            if not counted:
+                self._on_refusal(error)
             raise
-        if isinstance(method, Unary):
-            await stream.send(await method.respond(message, stream.call))
-        else:
-            await self._converse(stream, head, method)
         stream.succeed()
 
     def _find(self, stream: Stream) -> tuple[Head, Unary | Streaming]:
@@ -68,7 +76,9 @@ class GrpcHandler:
         if method is None:
             raise Unsupported(f"there is no method '{shown(head.path.decode('latin-1'), 128)}'")
         stream.call.timeout = head.timeout
-        stream.streaming = isinstance(method, Streaming)
+        if isinstance(method, Streaming):
+            stream.streaming = True
+            stream.inbox.narrow(_SMALL)
         return head, method
 
     async def _one_message(self, stream: Stream, head: Head) -> Buffer:
@@ -81,7 +91,7 @@ class GrpcHandler:
             if seconds == wish:
                 raise DeadlineExceeded("the call's deadline passed before its message had arrived") from error
             raise RequestTimeout(f"the call's message did not arrive within {seconds:g} s") from error
-        return await self._inflated(message, head)
+        return await self._inflated(stream, message, head)
 
     async def _converse(self, stream: Stream, head: Head, method: Streaming) -> None:
         deadline = None if head.timeout is None else stream.call.started + head.timeout
@@ -98,14 +108,17 @@ class GrpcHandler:
 
     async def _messages(self, stream: Stream, head: Head) -> AsyncGenerator[Buffer, None]:
         while (message := await stream.inbox.next()) is not None:
-            yield await self._inflated(message, head)
+            yield await self._inflated(stream, message, head)
 
-    async def _inflated(self, message: Message, head: Head) -> Buffer:
+    async def _inflated(self, stream: Stream, message: Message, head: Head) -> Buffer:
         if not message.compressed:
             return message.data
         if head.encoding == "identity":
             raise InvalidRequest("a message is marked as compressed, but the header 'grpc-encoding' is missing")
-        limit = self._limits.max_inflated_bytes
+        limit = _SMALL if stream.streaming else self._limits.max_inflated_bytes
         if len(message.data) < _OFF_LOOP:
-            return inflate(message.data, head.encoding, limit=limit)
-        return await asyncio.to_thread(inflate, message.data, head.encoding, limit=limit)
+            data = inflate(message.data, head.encoding, limit=limit)
+        else:
+            data = await asyncio.to_thread(inflate, message.data, head.encoding, limit=limit)
+        stream.inbox.hold(len(data))
+        return data

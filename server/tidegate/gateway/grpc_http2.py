@@ -58,5 +58,10 @@ def introduced(settings: GrpcSettings, limits: Limits) -> H2Connection:
     # A client may open more streams before it has read our settings; h2 would end the connection for it, where we
     # refuse the one stream. A header list somewhat too big is answered too.
     h2.local_settings = Settings(client=False, initial_values={**told, SettingCodes.MAX_CONCURRENT_STREAMS: 2**31 - 1})
-    h2.decoder.max_header_list_size = 4 * limits.max_header_bytes
+    h2.decoder.max_header_list_size = largest_block(limits)
     return h2
+
+
+def largest_block(limits: Limits) -> int:
+    """Bytes of a call's headers, packed or unpacked, beyond which the connection ends instead of the call."""
+    return 4 * limits.max_header_bytes

@@ -14,7 +14,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from tidegate.protocol.errors import InvalidRequest, Overloaded, PayloadTooLarge, TidegateError
+from tidegate.gateway.budget import Budget
+from tidegate.protocol.errors import InvalidRequest, PayloadTooLarge, TidegateError
 
 _PREFIX = struct.Struct(">BI")
 _NOT_READ = -1
@@ -23,32 +24,6 @@ _NOT_READ = -1
 class Message(msgspec.Struct, frozen=True):
     compressed: bool
     data: bytearray
-
-
-class Budget:
-    """Bytes that all calls together hold. A call that would exceed it is refused, for it may fit a moment later."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
-
-    def __repr__(self) -> str:
-        return f"<Budget {self._held} of {self._most} bytes held>"
-
-    def take(self, size: int) -> None:
-        """Hold ``size`` more bytes.
-
-        Raises:
-            Overloaded: there is no room for them.
-        """
-        if self._held + size > self._most:
-            raise Overloaded(
-                f"requests of {self._held} bytes are being received, there is no room now", retry_after=1.0
-            )
-        self._held += size
-
-    def give(self, size: int) -> None:
-        self._held -= size
 
 
 class Inbox:
@@ -87,6 +62,22 @@ class Inbox:
         """The caller has sent everything."""
         self._ended = True
         self._wake()
+
+    def narrow(self, limit: int) -> None:
+        """Lower the limit on a message, also for the one that is arriving."""
+        self._limit = limit
+        if self._length > limit:
+            self._fail(self._too_large(self._length))
+
+    def hold(self, size: int) -> None:
+        """Hold ``size`` more bytes, which the message read last has become.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        self._budget.take(size)
+        self._held += size
+        self._current += size
 
     def close(self) -> None:
         """The call is over: nothing of it is held any more."""
@@ -158,7 +149,7 @@ class Inbox:
             if flag > 1:
                 raise InvalidRequest(f"a message's compressed flag is {flag}, expected 0 or 1")
             if length > self._limit:
-                raise PayloadTooLarge(f"the message has {length} bytes, at most {self._limit} are allowed")
+                raise self._too_large(length)
             del self._bytes[: _PREFIX.size]
             self._length, self._compressed = length, bool(flag)
         if not self._complete:
@@ -179,6 +170,9 @@ class Inbox:
         self._bytes = bytearray()
         self._length = _NOT_READ
         self._release()
+
+    def _too_large(self, length: int) -> PayloadTooLarge:
+        return PayloadTooLarge(f"the message has {length} bytes, at most {self._limit} are allowed")
 
     def _cut_short(self) -> str:
         if self._length == _NOT_READ:

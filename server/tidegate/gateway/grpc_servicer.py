@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from tidegate.gateway.dataplane import DataPlane, translated
+from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.grpc_calls import Call, Methods, Unary
-from tidegate.gateway.infer_route import wished_timeout
 from tidegate.gateway.routes import Route
 from tidegate.protocol import grpc
 from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Buffer
 
 SERVICE = "inference.GRPCInferenceService"
@@ -29,9 +29,10 @@ class Servicer:
             "ServerMetadata": self.server_metadata,
             "ModelReady": self.model_ready,
             "ModelMetadata": self.model_metadata,
-            "ModelInfer": self.model_infer,
         }
-        return {f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()}
+        methods = {f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()}
+        methods[f"/{SERVICE}/ModelInfer".encode()] = Unary(self.model_infer, counts=True)
+        return methods
 
     async def server_live(self, message: Buffer, call: Call) -> bytes:
         grpc.check_empty_request(message)
@@ -60,7 +61,9 @@ class Servicer:
         try:
             parsed = grpc.parse_infer_request(message, self._plane.settings.limits)
             route = self._plane.routes.resolve(parsed.model_name, parsed.model_version)
-            return await self._infer(route, parsed, call)
+            request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
+            del parsed  # protobuf's form of a message can take many times its bytes: not while the model runs
+            return await self._infer(route, request, raw, call)
         except asyncio.CancelledError as cancelled:
             error = call.refusal or translated(cancelled)
             raise
@@ -71,8 +74,7 @@ class Servicer:
             seconds = asyncio.get_running_loop().time() - call.started
             self._plane.answered(route, "grpc", error, seconds)
 
-    async def _infer(self, route: Route, parsed: grpc.ParsedRequest, call: Call) -> bytes:
-        request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
+    async def _infer(self, route: Route, request: InferRequest, raw: bool, call: Call) -> bytes:
         deadline = self._plane.deadline(call.started, call.timeout, wished_timeout(request))
         answer = await self._plane.infer(route, request, deadline)
         try:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from h2.errors import ErrorCodes
 
+from tidegate.gateway.budget import Budget
 from tidegate.gateway.grpc_calls import Call
 from tidegate.gateway.grpc_head import Headers
-from tidegate.gateway.grpc_inbox import Budget, Inbox
+from tidegate.gateway.grpc_inbox import Inbox
 from tidegate.gateway.grpc_trailers import HEADERS, OK, Header, failure, head_of_failure
 from tidegate.protocol.errors import RequestCancelled, ShuttingDown, TidegateError
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _PREFIX = struct.Struct(">BI")
 _JOINED = 64 * 1024
 """Bytes of a message that is joined with its prefix to one frame; a bigger one is not copied for it."""
+_TAKEN = 64 * 1024
+"""Bytes that a client has to take within the time for it: less would let it hold an answer for as long as it likes."""
 
 
 class Stream:
@@ -36,6 +39,7 @@ class Stream:
         self.streaming = False
         self.gone = False
         self._connection = connection
+        self._budget = budget
         self._begun = False
         self._room: asyncio.Future[None] | None = None
 
@@ -51,11 +55,12 @@ class Stream:
         """
         self._begin()
         prefix = _PREFIX.pack(0, len(message))
-        if len(message) <= _JOINED:
-            await self._send(memoryview(prefix + message))
-        else:
-            await self._send(memoryview(prefix))
-            await self._send(memoryview(message))
+        with self._budget.holding(len(message)):
+            if len(message) <= _JOINED:
+                await self._send(memoryview(prefix + message))
+            else:
+                await self._send(memoryview(prefix))
+                await self._send(memoryview(message))
         if self.streaming:
             self._connection.flush()
 
@@ -94,19 +99,28 @@ class Stream:
     async def _send(self, data: memoryview) -> None:
         sent = self._connection.send_some(self.id, data)
         while sent < len(data):
-            await self._wait()
-            sent += self._connection.send_some(self.id, data[sent:])
+            part = data[sent : sent + _TAKEN]
+            await self._send_slowly(part)
+            sent += len(part)
 
-    async def _wait(self) -> None:
-        self._room = asyncio.get_running_loop().create_future()
-        self._connection.waiting.add(self)
+    async def _send_slowly(self, part: memoryview) -> None:
+        sent = self._connection.send_some(self.id, part)
         try:
             async with asyncio.timeout(self._connection.settings.write_timeout):
-                await self._room
+                while sent < len(part):
+                    await self._wait()
+                    sent += self._connection.send_some(self.id, part[sent:])
         except TimeoutError as error:
             self._connection.reset(self.id, ErrorCodes.CANCEL)
             self.gone = True
             raise RequestCancelled("the caller did not take its answer") from error
+
+    async def _wait(self) -> None:
+        self._connection.flush()
+        self._room = asyncio.get_running_loop().create_future()
+        self._connection.waiting.add(self)
+        try:
+            await self._room
         finally:
             self._room = None
             self._connection.waiting.discard(self)

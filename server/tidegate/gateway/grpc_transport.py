@@ -27,9 +27,9 @@ from h2.events import (
 from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame
 
+from tidegate.gateway.budget import Budget
 from tidegate.gateway.grpc_flood import Flood, FrameSizes
-from tidegate.gateway.grpc_http2 import introduced
-from tidegate.gateway.grpc_inbox import Budget
+from tidegate.gateway.grpc_http2 import introduced, largest_block
 from tidegate.gateway.grpc_settings import GrpcSettings
 from tidegate.gateway.grpc_stream import Serve, Stream
 from tidegate.gateway.grpc_trailers import Header
@@ -70,11 +70,12 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._h2 = introduced(self._settings, listening.limits)
         self._flood = Flood(self._settings.max_control_frames, self._loop.time())
-        self._sizes = FrameSizes(_PREFACE, self._settings.max_frame_bytes)
+        self._sizes = FrameSizes(_PREFACE, self._settings.max_frame_bytes, largest_block(listening.limits))
         self._streams: dict[int, Stream] = {}
         # Of the streams those with no room to send: a client widens its window far more often than one waits for it.
         self.waiting: set[Stream] = set()
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
         self._greeted = False
@@ -82,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._used = self._loop.time()
 
     def __repr__(self) -> str:
-        state = "closed" if self._transport is None else "leaving" if self._leaving else "open"
+        state = "closed" if self._closed else "leaving" if self._leaving else "open"
         return f"<Connection {state}, {len(self._streams)} streams>"
 
     # What asyncio calls.
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         if len(self._listening.connections) >= self._settings.max_connections:
-            self._transport.abort()
+            self.abort()
             return
         self._listening.connections.add(self)
         self._listening.vacant.clear()
@@ -98,17 +99,19 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(self._settings.handshake_timeout, self._watch)
 
     def data_received(self, data: bytes) -> None:
+        if self._closed:
+            return
         view = memoryview(data)
         for start in range(0, len(view), _SLICE):
             part = view[start : start + _SLICE]
             if self._sizes.oversized(part):
-                self._end(ErrorCodes.FRAME_SIZE_ERROR, f"a frame is over {self._settings.max_frame_bytes} bytes")
+                self._end(ErrorCodes.FRAME_SIZE_ERROR, "a frame or a block of headers is longer than allowed")
                 return
             for event in self._read(part):
                 self._handle(event)
-                if self._transport is None:
+                if self._closed:
                     return
-            if self._transport is None:
+            if self._closed:
                 return
         self.flush()
 
@@ -125,26 +128,33 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         # Who takes no answers may ask no more: else its PINGs would fill our buffer.
-        if self._transport is not None and self._stalled is None:
+        if not self._closed and self._stalled is None:
             self._transport.pause_reading()
             self._stalled = self._loop.call_later(self._settings.write_timeout, self.abort)
 
     def resume_writing(self) -> None:
+        if self._closed:
+            return
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
-        if self._transport is not None:
-            self._transport.resume_reading()
+        self._transport.resume_reading()
         self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        if self._stalled is not None:
+            self._stalled.cancel()
+        # Not before: a connection that is closed but whose last words are not taken still has its socket.
+        self._listening.connections.discard(self)
+        if not self._listening.connections:
+            self._listening.vacant.set()
 
     # What the server calls.
 
     def leave(self) -> None:
         """Take no more calls, and close after the last. Calls that stream would never end: they are cut now."""
-        if self._leaving or self._transport is None:
+        if self._leaving or self._closed:
             return
         self._leaving = True
         self.flush()
@@ -164,8 +174,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is lost."""
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
         self._forget()
 
     # What a stream calls.
@@ -180,17 +189,17 @@ class Connection(asyncio.Protocol):
 
     def acknowledge(self, stream_id: int, size: int) -> None:
         """Let the client send ``size`` more bytes."""
-        if self._transport is not None:
+        if not self._closed:
             self._h2.acknowledge_received_data(size, stream_id)
 
     def send_headers(self, stream_id: int, headers: Sequence[Header], *, end: bool) -> None:
-        if self._transport is None:
+        if self._closed:
             raise RequestCancelled("the connection is closed")
         self._h2.send_headers(stream_id, headers, end_stream=end)
 
     def send_some(self, stream_id: int, data: memoryview) -> int:
         """Send what the client's windows allow of ``data``, and say how much that was."""
-        if self._transport is None:
+        if self._closed:
             raise RequestCancelled("the connection is closed")
         sent = 0
         while sent < len(data) and self._stalled is None:
@@ -199,6 +208,7 @@ class Connection(asyncio.Protocol):
                 break
             part = data[sent : sent + room]
             self._h2.send_data(stream_id, part)
+            self._flood.moved()
             sent += len(part)
             if sent < len(data):
                 self.flush()
@@ -207,13 +217,13 @@ class Connection(asyncio.Protocol):
     def flush(self) -> None:
         """Give the transport what h2 has to say."""
         data = self._h2.data_to_send()
-        if data and self._transport is not None:
+        if data and not self._closed:
             self._transport.write(data)
 
     def reset(self, stream_id: int, code: ErrorCodes) -> None:
         """End a stream whose other half is still open."""
         stream = self._h2.streams.get(stream_id)
-        if self._transport is not None and stream is not None and not stream.closed:
+        if not self._closed and stream is not None and not stream.closed:
             self._h2.reset_stream(stream_id, code)
 
     # Frames.
@@ -224,7 +234,8 @@ class Connection(asyncio.Protocol):
             handler(self, event)
 
     def _opened(self, event: RequestReceived) -> None:
-        if self._leaving or len(self._streams) >= self._settings.max_concurrent_streams:
+        full = len(self._streams) >= self._settings.max_concurrent_streams
+        if self._leaving or full or len(self._listening.tasks) >= self._settings.max_calls:
             self.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
             self._cost(event)
             return
@@ -252,7 +263,7 @@ class Connection(asyncio.Protocol):
             self.acknowledge(event.stream_id, event.flow_controlled_length)
         else:
             stream.inbox.feed(event.data, event.flow_controlled_length)
-        if not event.data:
+        if not event.data and event.stream_ended is None:  # many clients end a call with an empty frame
             self._cost(event)
 
     def _ended(self, event: StreamEnded) -> None:
@@ -269,6 +280,7 @@ class Connection(asyncio.Protocol):
             self._cost(event)
 
     def _window(self, event: WindowUpdated) -> None:
+        self._cost(event)
         self._wake()
 
     def _configured(self, event: RemoteSettingsChanged) -> None:
@@ -280,7 +292,7 @@ class Connection(asyncio.Protocol):
         self._close()
 
     def _cost(self, event: Event) -> None:
-        if self._transport is not None and self._flood.exceeded(self._loop.time()):
+        if not self._closed and self._flood.exceeded(self._loop.time()):
             self._end(ErrorCodes.ENHANCE_YOUR_CALM, "too many frames that ask for nothing")
 
     # Ends.
@@ -307,27 +319,28 @@ class Connection(asyncio.Protocol):
     def _refuse(self, problem: str) -> None:
         self._listening.on_refusal(InvalidRequest(problem))
         self.flush()
-        self._close()
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        if self._stalled is not None:
+            self._stalled.cancel()
+        self._stalled = self._loop.call_later(self._settings.linger, self.abort)
+        self._forget()
 
     def _close(self) -> None:
-        if self._transport is not None:
+        if not self._closed:
             self._transport.close()
-            if self._transport.get_write_buffer_size():  # who does not take it may not keep the socket for ever
-                self._loop.call_later(self._settings.write_timeout, self._transport.abort)
+            if self._stalled is None:  # who does not take the rest may not keep the socket for ever
+                self._stalled = self._loop.call_later(self._settings.write_timeout, self.abort)
         self._forget()
 
     def _forget(self) -> None:
-        self._transport = None
-        for handle in (self._timer, self._stalled):
-            if handle is not None:
-                handle.cancel()
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
         for stream in self._streams.values():
             stream.gone = True
             if stream.task is not None:
                 stream.task.cancel()
-        self._listening.connections.discard(self)
-        if not self._listening.connections:
-            self._listening.vacant.set()
 
 
 _HANDLERS: dict[type[Event], Callable[[Connection, Any], None]] = {

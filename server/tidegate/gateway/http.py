@@ -11,7 +11,7 @@ from tidegate.protocol.errors import TidegateError
 __all__ = ["CannotListen", "HttpServer", "HttpSettings"]
 
 
-class HttpServer:
+class HttpServer(HttpListener):
     """Serves a data plane over HTTP/1.1.
 
     Stopping it does not drain the data plane: whoever owns both lets the plane leave first, so that load balancers
@@ -22,26 +22,4 @@ class HttpServer:
         def refused(error: TidegateError) -> None:
             plane.answered(None, "http", error, 0.0)
 
-        self._listener = HttpListener(
-            DataApplication(plane, settings), settings, plane.settings.limits, on_refusal=refused
-        )
-
-    def __repr__(self) -> str:
-        return repr(self._listener).replace("HttpListener", "HttpServer")
-
-    @property
-    def port(self) -> int:
-        """The port really listened on; 0 before ``start``."""
-        return self._listener.port
-
-    async def start(self) -> None:
-        """Bind and listen.
-
-        Raises:
-            CannotListen: the address is taken, unknown, or not allowed to this process.
-        """
-        await self._listener.start()
-
-    async def stop(self, grace: float) -> None:
-        """Stop listening at once, let requests finish within ``grace`` seconds, answer the others 503 and close."""
-        await self._listener.stop(grace)
+        super().__init__(DataApplication(plane, settings), settings, plane.settings.limits, on_refusal=refused)

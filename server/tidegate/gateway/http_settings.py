@@ -16,6 +16,9 @@ class HttpSettings(msgspec.Struct, frozen=True):
     """Connections that the kernel holds until they are accepted; it cuts this to its own net.core.somaxconn."""
     max_connections: int = 4096
     """Connections at a time. One more is answered 503 and closed, so that file descriptors are left for replicas."""
+    max_receiving_bytes: int = 1 << 30
+    """Bodies of all requests together that are being received or answered. Each may have limits.max_body_bytes, so
+    that without this bound a few hundred requests could take all memory."""
     max_headers: int = 100
     """Header lines of a request; Envoy's and Apache's default. Their bytes are bounded by limits.max_header_bytes."""
     header_timeout: float = 10.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
-from tidegate.gateway.dataplane import DataPlane, translated
+from tidegate.gateway.budget import Budget
+from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.http_protocol import REFUSAL
 from tidegate.gateway.http_settings import HttpSettings
 from tidegate.gateway.replies import Reply, error_reply
@@ -18,12 +18,14 @@ from tidegate.gateway.routes import Route
 from tidegate.gateway.targets import InferTarget
 from tidegate.protocol import rest, v1
 from tidegate.protocol.compression import choose_encoding, deflate, inflate
-from tidegate.protocol.errors import InvalidRequest, RequestCancelled, TidegateError, shown
+from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
 from tidegate.protocol.messages import InferRequest, InferResponse
-from tidegate.protocol.tensors import Parameter
 
 LINGERED = 1 << 20
 """Bytes of a refused body that are still read, so that the refusal is not lost in a reset."""
+
+BUFFERED = 64 * 1024
+"""Bytes that the transport buffers before it makes a sender wait."""
 
 OFF_LOOP = 256 * 1024
 """Bytes from which (de)compression goes to a thread: at this size it takes some milliseconds, without the GIL."""
@@ -35,6 +37,7 @@ class InferRoute:
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
         self._plane = plane
         self._settings = settings
+        self._budget = Budget(settings.max_receiving_bytes)
 
     async def answer(self, target: InferTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the one answer of a request, and count it once."""
@@ -44,6 +47,8 @@ class InferRoute:
         body: RequestBody | None = None
         try:
             route = self._plane.routes.resolve(target.model, target.version)
+            if target.explain:
+                raise Unsupported(f"model '{route.model}' gives no explanations; it answers ':predict'")
             head = read_head(scope["headers"])
             body = RequestBody(head, receive)
             reply = await self._infer(target, route, head, body, started)
@@ -51,8 +56,11 @@ class InferRoute:
             error = refusal(scope, caught)
             reply = error_reply(error)
         self._plane.answered(route, "http", error, asyncio.get_running_loop().time() - started)
+        if body is not None:
+            self._budget.give(body.held)
         if error is None:
-            await respond(reply, send)
+            with self._budget.holding(len(reply.body)):
+                await respond(reply, send)
         elif not isinstance(error, RequestCancelled):
             body = body or RequestBody(body_head(scope["headers"]), receive)
             await refuse(reply, body, scope, send, self._settings.linger)
@@ -72,13 +80,14 @@ class InferRoute:
 
     async def _decode(self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody) -> InferRequest:
         limits = self._plane.settings.limits
-        data = await body.read(limits.max_body_bytes)
+        data = await body.read(limits.max_body_bytes, self._budget)
         if head.content_encoding:
             limit = limits.max_inflated_bytes
             if len(data) < OFF_LOOP // 8:
                 data = inflate(data, head.content_encoding, limit=limit)
             else:
                 data = await asyncio.to_thread(inflate, data, head.content_encoding, limit=limit)
+            body.hold(len(data), self._budget)
         if target.v1:
             metadata = self._plane.model_metadata(route)
             return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
@@ -118,25 +127,6 @@ JSON_HEADERS = ((b"content-type", b"application/json"),)
 BINARY_HEADERS = ((b"content-type", b"application/octet-stream"),)
 
 
-def wished_timeout(request: InferRequest) -> float | None:
-    """The parameter ``timeout`` (microseconds, as Triton's schedule policy has it) in seconds; 0 is no wish.
-
-    Raises:
-        InvalidRequest: it is not a whole number, or negative.
-    """
-    value = request.parameters.get("timeout")
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidRequest(f"parameters: 'timeout' is {as_sent(value)}, expected a whole number of microseconds")
-    return value / 1e6 or None
-
-
-def as_sent(value: Parameter) -> str:
-    """A parameter as the caller wrote it: ``true``, not ``True``."""
-    return shown(msgspec.json.encode(value).decode())
-
-
 def refusal(scope: Scope, caught: BaseException) -> TidegateError:
     """The error that a request ends with: the connection's own, if that is why it was cancelled.
 
@@ -149,10 +139,16 @@ def refusal(scope: Scope, caught: BaseException) -> TidegateError:
 
 
 async def respond(reply: Reply, send: Send, *, close: bool = False, more_body: bool = False) -> None:
-    """Send a complete reply; with ``more_body`` the exchange stays open after it."""
+    """Send a complete reply; with ``more_body`` the exchange stays open after it.
+
+    A big one has been taken when this returns, but for what the transport buffers.
+    """
     head: Message = {"type": "http.response.start", "status": reply.status, "headers": reply.all_headers(close)}
     await send(head)
-    await send({"type": "http.response.body", "body": reply.body, "more_body": more_body})
+    big = len(reply.body) > BUFFERED
+    await send({"type": "http.response.body", "body": reply.body, "more_body": more_body or big})
+    if big and not more_body:  # uvicorn waits for the client before it sends, and not after
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def refuse(reply: Reply, body: RequestBody, scope: Scope, send: Send, linger: float) -> None:

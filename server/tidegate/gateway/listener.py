@@ -42,7 +42,8 @@ class HttpListener:
 
     def __repr__(self) -> str:
         where = f"{self._settings.host}:{self._port}" if self._server else "not listening"
-        return f"<HttpListener {where}, {len(self._state.connections)} connections, {len(self._state.tasks)} requests>"
+        connections, requests = len(self._state.connections), len(self._state.tasks)
+        return f"<{type(self).__name__} {where}, {connections} connections, {requests} requests>"
 
     @property
     def port(self) -> int:

@@ -7,6 +7,7 @@ so every health answer has a JSON body that says what it is about.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -21,6 +22,8 @@ from tidegate.protocol.documents import encode_model_metadata, encode_server_met
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
 
 Page = Callable[[Request], Awaitable[Response]]
+Count = Callable[[int], None]
+"""What hears of each refusal, by its HTTP status."""
 
 
 class DataPages:
@@ -33,6 +36,7 @@ class DataPages:
         model = "/v2/models/{model}"
         version = f"{model}/versions/{{version}}"
         return pages(
+            partial(self._plane.metrics.refused, "http"),
             ("/", self.root),
             ("/v2", self.server),
             ("/v2/health/live", self.live),
@@ -87,11 +91,17 @@ def not_ready(plane: DataPlane) -> str | None:
     return None
 
 
-def pages(*paths: tuple[str, Page]) -> Starlette:
-    """An application of read-only pages whose errors have v2's form, and which never redirects."""
+def pages(count: Count, *paths: tuple[str, Page]) -> Starlette:
+    """An application of read-only pages whose errors have v2's form and are counted, and which never redirects."""
+
+    async def failed(request: Request, error: Exception) -> Response:
+        reply = refusal_of(request, error)
+        count(reply.status)
+        return sent(reply)
+
     app = Starlette(
         routes=[Path(path, endpoint, methods=["GET"]) for path, endpoint in paths],
-        exception_handlers={HTTPException: _refused, TidegateError: _failed, Exception: _failed},
+        exception_handlers={HTTPException: failed, TidegateError: failed, Exception: failed},
     )
     app.router.redirect_slashes = False
     return app
@@ -109,16 +119,14 @@ def sent(reply: Reply) -> Response:
     return response
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    """Starlette's own refusals: it raises no others than 404 and 405."""
+def refusal_of(request: Request, error: Exception) -> Reply:
+    """The answer to what a page raised, or Starlette: it raises nothing of its own but 404 and 405."""
+    if not isinstance(error, HTTPException):
+        return error_reply(translated(error))
     path = shown(request.scope["path"])
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        return sent(method_not_allowed(request.method, path, *(error.headers or {})["Allow"].split(", ")))
-    return sent(error_reply(NotFound(f"there is no '{path}' here")))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return sent(error_reply(translated(error)))
+    if error.status_code == 405:
+        return method_not_allowed(request.method, path, *(error.headers or {})["Allow"].split(", "))
+    return error_reply(NotFound(f"there is no '{path}' here"))
 
 
 def method_not_allowed(method: str, path: str, *allowed: str) -> Reply:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
+from tidegate.gateway.budget import Budget
 from tidegate.gateway.request_head import RequestHead
 from tidegate.protocol.errors import PayloadTooLarge, RequestCancelled
 
@@ -15,36 +16,45 @@ DRAINED = 64 * 1024
 
 
 class RequestBody:
-    """``arrived`` tells that no byte of it is left on the connection."""
+    """``arrived`` tells that no byte of it is left on the connection, ``held`` how many bytes a budget holds for it."""
 
     def __init__(self, head: RequestHead, receive: Receive) -> None:
         self._head = head
         self._receive = receive
         self.arrived = not head.has_body
+        self.held = 0
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body.
+    async def read(self, limit: int, budget: Budget) -> bytes:
+        """The whole body. It stays on the ``budget``, for the caller to give back.
 
         Raises:
             PayloadTooLarge: it announces more than ``limit`` bytes, or sends them.
+            Overloaded: there is no room for it.
             RequestCancelled: the caller went away before its end.
         """
         announced = self._head.content_length
         if announced is not None and announced > limit:
             raise PayloadTooLarge(f"the body has {announced} bytes, the limit is {limit}")
-        chunk = await self._chunk()
-        if self.arrived and len(chunk) <= limit:
-            return chunk
-        chunks, size = [chunk], len(chunk)
-        while not self.arrived:
+        chunks: list[bytes] = []
+        while True:
             chunk = await self._chunk()
+            self.hold(len(chunk), budget)
+            if self.held > limit:
+                raise PayloadTooLarge(f"the body has more than {limit} bytes, which is the limit")
+            if self.arrived and not chunks:
+                return chunk
             chunks.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                break
-        if size > limit:
-            raise PayloadTooLarge(f"the body has more than {limit} bytes, which is the limit")
-        return b"".join(chunks)
+            if self.arrived:
+                return b"".join(chunks)
+
+    def hold(self, size: int, budget: Budget) -> None:
+        """Hold ``size`` bytes that have arrived, or that it was inflated to.
+
+        Raises:
+            Overloaded: there is no room for them.
+        """
+        budget.take(size)
+        self.held += size
 
     async def drain(self) -> None:
         """Throw away a body that has arrived or is short. A caller that waits for "100 Continue" sends none."""

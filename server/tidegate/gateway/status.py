@@ -16,7 +16,6 @@ from tidegate.gateway.http_settings import HttpSettings
 from tidegate.gateway.listener import HttpListener
 from tidegate.gateway.pages import page, pages, sent
 from tidegate.gateway.replies import Reply
-from tidegate.protocol.errors import TidegateError
 
 
 class StatusPages:
@@ -27,7 +26,11 @@ class StatusPages:
 
     def application(self) -> Starlette:
         return pages(
-            ("/metrics", self.metrics), ("/healthz", self.alive), ("/readyz", self.ready), ("/load", self.load)
+            uncounted,
+            ("/metrics", self.metrics),
+            ("/healthz", self.alive),
+            ("/readyz", self.ready),
+            ("/load", self.load),
         )
 
     async def metrics(self, request: Request) -> Response:
@@ -64,29 +67,13 @@ def inflight(plane: DataPlane) -> dict[str, dict[str, int]]:
     return counts
 
 
-class StatusServer:
+class StatusServer(HttpListener):
     """Serves the status pages. Its settings have the form of the data port's, and the same bounds hold."""
 
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
-        def refused(error: TidegateError) -> None:
-            """Nothing to count: the metrics are of the data plane."""
+        app = PageApplication(StatusPages(plane).application(), settings, uncounted)
+        super().__init__(app, settings, plane.settings.limits, on_refusal=uncounted)
 
-        app = PageApplication(StatusPages(plane).application(), settings)
-        self._listener = HttpListener(app, settings, plane.settings.limits, on_refusal=refused)
 
-    @property
-    def port(self) -> int:
-        """The port really listened on; 0 before ``start``."""
-        return self._listener.port
-
-    async def start(self) -> None:
-        """Bind and listen.
-
-        Raises:
-            CannotListen: the address is taken, unknown, or not allowed to this process.
-        """
-        await self._listener.start()
-
-    async def stop(self, grace: float) -> None:
-        """Stop listening at once, let requests finish within ``grace`` seconds, answer the others 503 and close."""
-        await self._listener.stop(grace)
+def uncounted(refusal: object) -> None:
+    """The metrics are of the data plane."""

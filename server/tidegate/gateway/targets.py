@@ -12,11 +12,15 @@ import msgspec
 
 
 class InferTarget(msgspec.Struct, frozen=True, gc=False):
-    """The addressee of an inference; ``version`` is "" where the path names none, ``v1`` tells the protocol."""
+    """The addressee of an inference; ``version`` is "" where the path names none, ``v1`` tells the protocol.
+
+    ``explain`` tells that an explanation is asked for, which is v1's other verb.
+    """
 
     model: str
     version: str = ""
     v1: bool = False
+    explain: bool = False
 
 
 def infer_target(raw_path: bytes) -> InferTarget | None:
@@ -29,7 +33,8 @@ def infer_target(raw_path: bytes) -> InferTarget | None:
             return InferTarget(decoded(model), decoded(version))
         case [b"", b"v1", b"models", name]:
             model_name, colon, verb = decoded(name).rpartition(":")
-            return InferTarget(model_name, v1=True) if colon and verb == "predict" else None
+            if colon and verb in ("predict", "explain"):
+                return InferTarget(model_name, v1=True, explain=verb == "explain")
     return None
 
 

@@ -111,9 +111,17 @@ class LocalBackend:
         raise ModelNotReady(self._artifact.name, replica.readiness.reason, retry_after=1.0)
 
     async def stop(self) -> None:
-        """Finish what the worker has, refuse what still waits, and leave nothing behind."""
+        """Finish what the worker has, refuse what still waits, and leave nothing behind.
+
+        Cancelling this leaves nothing behind, either: the end goes on by itself.
+        """
         self._dispatcher.refuse(ShuttingDown)
         await self._replica.stop()
+
+    def kill(self) -> None:
+        """End the worker now, with what it executes; ``stop`` is still to be awaited, and returns without delay."""
+        self._dispatcher.refuse(ShuttingDown)
+        self._replica.kill()
 
     async def infer(self, request: InferRequest, deadline: float) -> LocalAnswer:
         """Execute a request that fits the signature; ``deadline`` is a time of the event loop, in seconds.

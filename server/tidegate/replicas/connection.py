@@ -95,6 +95,7 @@ class Connection:
         self.draining = False
         self.executing_since: float | None = None
         self.unanswered_since: float | None = None
+        self.leaving_since: float | None = None
 
     def __repr__(self) -> str:
         return f"<Connection {len(self._running)} running, {self._slots!r}>"
@@ -173,6 +174,7 @@ class Connection:
 
         Only for a worker that is dead: its slots are used again from here on.
         """
+        self.draining = True  # an answer that is still read here must not bring in the next request
         if not self._channel.closed:
             self._channel.read_rest()
             self._channel.close()
@@ -240,6 +242,8 @@ class Connection:
             self._told(frame.request, content)
         elif kind is Kind.DRAIN:
             self.draining = True
+            self.leaving_since = None if self._running else self._loop.time()
+            self._on_work()
         elif kind is not Kind.HELLO:
             raise ChannelBroken(f"a worker does not send frames of kind {kind.name} unasked")
 
@@ -304,6 +308,7 @@ class Connection:
             self.executing_since = self._loop.time()
         else:
             self.executing_since = None
+            self.leaving_since = self._loop.time() if self.draining else None
             self._idle.set()
 
     def _learn(self, running: Running, outputs: tuple[Placed, ...]) -> None:

@@ -7,6 +7,7 @@ exclusively has none.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -16,6 +17,8 @@ from tidegate.runtimes.address import socket_address
 
 PREFIX = "tidegate-worker-"
 _SOCKET = "worker"
+_TRIES = 8
+"""Directories made before giving up; more than one is needed only where somebody sweeps in the very moment."""
 
 
 class PrivateDirectory:
@@ -41,25 +44,33 @@ class PrivateDirectory:
         Raises:
             OSError: it cannot be made.
         """
-        while True:
-            path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent or None))
-            descriptor = _lock(path, fcntl.LOCK_SH)
-            if descriptor is not None:
-                return cls(path, descriptor)
-            # Somebody who sweeps took it for a stale one, between the two calls: it is gone, make another.
+        for _ in range(_TRIES):
+            # Absolute, because the worker has the path, too, and a model may change its working directory.
+            path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=os.path.abspath(parent or tempfile.gettempdir())))
+            try:
+                return cls(path, _lock(path, fcntl.LOCK_SH))
+            except (FileNotFoundError, BlockingIOError):
+                continue  # somebody who sweeps took it for a stale one, between the two calls: make another
+            except OSError:
+                _erase(path)
+                raise
+        raise OSError(errno.EAGAIN, "a new directory is swept away each time", str(parent))
 
     def remove(self) -> None:
-        """Remove it and its socket, gone already or not."""
-        _erase(self.path)
-        os.close(self._descriptor)
+        """Remove it and its socket, gone already or not. A second call does nothing."""
+        if self._descriptor >= 0:
+            _erase(self.path)
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def sweep(parent: str) -> int:
     """Remove the directories in ``parent`` that neither a gateway nor a worker owns; returns how many."""
     removed = 0
     for path in Path(parent or tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        descriptor = _lock(path, fcntl.LOCK_EX)
-        if descriptor is None:
+        try:
+            descriptor = _lock(path, fcntl.LOCK_EX)
+        except OSError:  # somebody has it, or it is none of ours
             continue
         removed += _erase(path)
         os.close(descriptor)
@@ -76,19 +87,22 @@ def _erase(path: Path) -> bool:
     return True
 
 
-def _lock(path: Path, kind: int) -> int | None:
-    """A descriptor that holds the lock, None where it is not ours, not there, or locked by somebody else."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
+def _lock(path: Path, kind: int) -> int:
+    """A descriptor that holds the lock.
+
+    Raises:
+        FileNotFoundError: it is not there, or another one is by now.
+        BlockingIOError: somebody else has locked it.
+        OSError: it is not ours, or there is no descriptor left.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if os.fstat(descriptor).st_uid != os.getuid():
-            raise PermissionError
+            raise PermissionError(errno.EPERM, "another user's directory", str(path))
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-        if os.stat(path).st_ino == os.fstat(descriptor).st_ino:
-            return descriptor
+        if os.stat(path).st_ino != os.fstat(descriptor).st_ino:
+            raise FileNotFoundError(errno.ENOENT, "another directory has its name by now", str(path))
     except OSError:
-        pass
-    os.close(descriptor)
-    return None
+        os.close(descriptor)
+        raise
+    return descriptor

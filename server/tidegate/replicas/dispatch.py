@@ -161,12 +161,11 @@ class Dispatcher:
             return
         now = asyncio.get_running_loop().time()
         while self._waiting:
-            number, work = next(iter(self._waiting.items()))
+            work = next(iter(self._waiting.values()))
             if work.deadline <= now:
                 self._expire(work)
             elif self._hand(work, now):
-                if number in self._waiting:
-                    self._leave(work)
+                self._leave(work)
             else:
                 return
 

@@ -90,15 +90,21 @@ def backoff(failures: int, settings: ReplicaSettings) -> float:
 
 
 def verdict(
-    settings: ReplicaSettings, now: float, executing_since: float | None, unanswered_since: float | None
+    settings: ReplicaSettings,
+    now: float,
+    executing_since: float | None,
+    unanswered_since: float | None,
+    leaving_since: float | None,
 ) -> str | None:
     """Why a worker has to be replaced, None while all is well.
 
     ``executing_since`` is when its present execution began, ``unanswered_since`` when the oldest ping without a pong
-    was sent; None where there is none.
+    was sent, ``leaving_since`` when it had nothing to do any more but to end; None where there is none.
     """
     if unanswered_since is not None and now - unanswered_since >= settings.hang_timeout:
         return "hang"
     if executing_since is not None and now - executing_since >= settings.execution_timeout:
         return "execution_timeout"
+    if leaving_since is not None and now - leaving_since >= settings.stop_timeout:
+        return "leave"
     return None

@@ -48,29 +48,22 @@ class WorkerProcess:
         """
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
-        self._directory = PrivateDirectory.make(self._settings.directory)
-        self._lifeline, theirs = socket.socketpair()
-        try:
-            self._child = subprocess.Popen(
-                self._command(theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                env=worker_environment(os.environ, self._threads),
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
-        except OSError:
-            self._lifeline.close()
-            self._directory.remove()
-            raise
-        finally:
-            theirs.close()
-        try:
+        with contextlib.ExitStack() as undo:
+            self._directory = PrivateDirectory.make(self._settings.directory)
+            undo.callback(self._directory.remove)
+            self._lifeline, theirs = socket.socketpair()
+            undo.callback(self._lifeline.close)
+            with theirs:
+                self._child = subprocess.Popen(
+                    self._command(theirs.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    env=worker_environment(os.environ, self._threads),
+                    pass_fds=(theirs.fileno(),),
+                    start_new_session=True,
+                )
+            undo.callback(self._reap)
             self._watch()
-        except OSError:
-            self._child.kill()
-            self._child.wait()
-            self._clean()
-            raise
+            undo.pop_all()
 
     async def connect(self) -> socket.socket:
         """Wait until the worker listens, and connect to it.
@@ -101,14 +94,24 @@ class WorkerProcess:
         """Let it write to its log where it stands, and end, if it still can."""
         self._signal(signal.SIGABRT)
 
-    async def end(self) -> int:
-        """End it and what it has started, now; returns its return code once it and its directory are gone."""
+    def kill(self) -> None:
+        """End it and what it has started, now; ``end`` is still to be called."""
         if not self.exited.done():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)
+
+    async def end(self) -> int:
+        """End it and what it has started, now; returns its return code once it and its directory are gone."""
+        self.kill()
         code = await asyncio.shield(self.exited)
         self._clean()
         return code
+
+    def destroy(self) -> None:
+        """The same, blocking, for a loop that is being closed: nothing is awaited there. After ``end``, nothing."""
+        self.kill()
+        self._ended()
+        self._clean()
 
     def _signal(self, number: signal.Signals) -> None:
         if not self.exited.done():
@@ -122,6 +125,7 @@ class WorkerProcess:
             *("--lifeline", str(lifeline)),
             # Later than the gateway's own patience: it is for a worker whose gateway is gone.
             *("--hang-timeout", str(settings.hang_timeout * 2)),
+            *("--load-timeout", str(settings.load_timeout * 2)),
             *("--memory-limit", str(settings.memory_limit)),
         ]
 
@@ -139,12 +143,17 @@ class WorkerProcess:
 
     def _ended(self) -> None:
         """The process is dead. On Linux it is not reaped yet, so its number cannot be anybody else's group."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._child.pid, signal.SIGKILL)
+        if self.exited.done():
+            return
+        self.kill()  # what it had started
         if sys.platform == "linux":
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
         self.exited.set_result(self._child.wait())
+
+    def _reap(self) -> None:
+        self._child.kill()
+        self._child.wait()
 
     def _clean(self) -> None:
         self._lifeline.close()
@@ -162,6 +171,6 @@ def exit_text(code: int) -> str:
     if code >= 0:
         return f"its worker exited with status {code}"
     try:
-        return f"its worker was ended by {signal.Signals(-code).name}"
+        return f"its worker was killed by {signal.Signals(-code).name}"
     except ValueError:
-        return f"its worker was ended by signal {-code}"
+        return f"its worker was killed by signal {-code}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -55,7 +56,11 @@ _STOP = Ending("stop", "it is being stopped")
 _VERDICTS = {
     "hang": "its worker gave no sign of life",
     "execution_timeout": "an execution took longer than it may",
+    "leave": "its worker was told to end, and did not",
 }
+
+
+_MEANWHILE = {State.STARTING: " while it started", State.LOADING: " while it loaded"}
 
 
 class Replica:
@@ -123,11 +128,22 @@ class Replica:
         self._task = asyncio.create_task(self._run(), name=f"replica of {self._artifact.name}")
 
     async def stop(self) -> None:
-        """Let the worker finish what it has, and end it. Does nothing where it was never started."""
+        """Let the worker finish what it has, and end it. Does nothing where it was never started.
+
+        Cancelling this leaves the end to go on by itself.
+        """
         self._stopping = True
         if self._task is not None:
             self._end(_STOP)
-            await self._task
+            await asyncio.shield(self._task)
+
+    def kill(self) -> None:
+        """End the worker with all that it has; ``stop``, called before or after, returns as soon as it is gone."""
+        self._stopping = True
+        if self._task is not None:
+            self._end(_STOP)
+        if self._process is not None:
+            self._process.kill()
 
     async def changed(self) -> None:
         """Return after the next change of the state."""
@@ -162,17 +178,32 @@ class Replica:
     async def _live(self) -> Ending:
         """One life of the worker, from its start until nothing of it is left."""
         self._ready_at = None
-        self._process = process = WorkerProcess(self._settings, self._artifact.threads)
+        process = WorkerProcess(self._settings, self._artifact.threads)
         try:
             process.start()
         except OSError as error:
-            self._process = None
             return Ending("start", f"its worker cannot be started: {error}")
+        self._process = process
         process.exited.add_done_callback(self._exited)
-        connection: Connection | None = None
+        try:
+            ending = await self._end_of(process, await self._serve(process))
+        finally:
+            process.destroy()  # there is nothing left to do, unless this task was cancelled: its loop is being closed
+            self._process = None
+            if self._connection is not None:
+                self._vigil.stop()
+                self._dispatcher.lost(self._connection, self._connection.abandon())
+        if not self._stopping:
+            self._ended = asyncio.get_running_loop().create_future()  # what is awaited now is the end of the next life
+        return ending
+
+    async def _serve(self, process: WorkerProcess) -> Ending:
+        """Connect, load, and let requests come; returns why that is over. The worker may live on."""
         try:
             connection = await self._connect(process)
             await self._load(connection)
+            if self._stopping:  # both in the same turn of the loop: it must not take requests again
+                raise Ended(_STOP)
             self._ready(connection)
             ending = await self._ended
             if ending is _STOP:
@@ -183,17 +214,19 @@ class Replica:
                 self._enter(Event.STOP)
         except OSError as error:  # no descriptor left for a socket: as good as a worker that did not start
             ending = Ending("start", f"its worker cannot be reached: {error}")
+        return ending
+
+    async def _end_of(self, process: WorkerProcess, ending: Ending) -> Ending:
+        """End the process, whatever it does. Where its own end was the cause, that is what is returned."""
+        broken = ending.reason == "channel"
         if ending.reason in _VERDICTS:
             process.abort()
-        if ending.reason in _VERDICTS or ending.reason == "channel":
+        if ending.reason in _VERDICTS or broken:
             await asyncio.wait({process.exited}, timeout=_LAST_SECONDS)
-        if ending.reason == "channel" and process.exited.done():
-            ending = Ending("exit", exit_text(process.exited.result()))  # the cause; its channel was the first to tell
-        await process.end()
-        self._process = None
-        if connection is not None:
-            self._dispatcher.lost(connection, connection.abandon())
-        self._renew()
+        by_itself = process.exited.done()
+        code = await process.end()
+        if broken and (by_itself or code != -signal.SIGKILL):
+            return self._exit(code)  # its channel was only the first to tell
         return ending
 
     async def _connect(self, process: WorkerProcess) -> Connection:
@@ -201,7 +234,7 @@ class Replica:
         connected = await self._step(process.connect(), settings.start_timeout, "start")
         connection = Connection(settings, self._dispatcher, self._wake)
         self._vigil = Vigil(connection, settings, lambda found: self._end(Ending(found, _VERDICTS[found])))
-        connection.open(connected, lambda error: self._end(Ending("channel", f"its worker's channel broke: {error}")))
+        connection.open(connected, self._broken)
         self._connection = connection
         self._enter(Event.CONNECTED)
         return connection
@@ -221,7 +254,7 @@ class Replica:
             loaded = await self._step(connection.load(load), self._settings.load_timeout, "load")
         except ModelLoadFailed as error:
             raise Ended(Ending("load", f"its model cannot be loaded: {error.message}", error)) from error
-        except (TidegateError, ChannelBroken, FrameTooLarge) as error:
+        except (TidegateError, ChannelBroken, FrameTooLarge, UnicodeEncodeError) as error:
             raise Ended(Ending("load", f"its model cannot be loaded: {error}")) from error
         self.metadata = loaded.metadata
         self._metrics.load_seconds.observe(loaded.seconds)
@@ -230,10 +263,12 @@ class Replica:
         """Run one step of a life, unless the life ends before it or it takes too long."""
         task = asyncio.create_task(step)
         either: list[asyncio.Future[Any]] = [task, self._ended]
-        await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
+        try:
+            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
         if not task.cancelled() and not isinstance(task.exception(), WorkerEnded):
             return task.result()
         if not self._ended.done() and task.cancelled():
@@ -262,7 +297,9 @@ class Replica:
     def _refuse(self, refusal: ModelLoadFailed) -> None:
         """The model cannot be loaded, and trying again would change nothing."""
         self.refusal = refusal
-        log.error("model %s cannot be loaded: %s", self._artifact.name, refusal.message)
+        # Whoever started the replica hears of its first load by ``wait_ready``; of a later one nobody would.
+        level = logging.DEBUG if self.metadata is None else logging.ERROR
+        log.log(level, "model %s cannot be loaded: %s", self._artifact.name, refusal.message)
         self._dispatcher.refuse(lambda: ModelNotReady(self._artifact.name, refusal.message))
         self._enter(Event.REFUSED)
 
@@ -283,22 +320,18 @@ class Replica:
         self._vigil.wake()
 
     def _exited(self, exited: asyncio.Future[int]) -> None:
-        self._end(Ending("exit", exit_text(exited.result())))
+        self._end(self._exit(exited.result()))
+
+    def _broken(self, error: ChannelBroken) -> None:
+        self._end(Ending("channel", f"its worker's channel broke{_MEANWHILE.get(self.state, '')}: {error}"))
+
+    def _exit(self, code: int) -> Ending:
+        return Ending("exit", exit_text(code) + _MEANWHILE.get(self.state, ""))
 
     def _end(self, ending: Ending) -> None:
         """Whatever comes first ends the life; a stop is never forgotten, though."""
         if not self._ended.done():
             self._ended.set_result(ending)
-
-    def _renew(self) -> None:
-        """The life is over: what is awaited now is the end of the next one."""
-        self._vigil_off()
-        if not self._stopping:
-            self._ended = asyncio.get_running_loop().create_future()
-
-    def _vigil_off(self) -> None:
-        if self._connection is not None:
-            self._vigil.stop()
 
     def _enter(self, event: Event) -> None:
         self.state = after(self.state, event)

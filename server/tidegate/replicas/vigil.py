@@ -24,7 +24,7 @@ class Vigil:
         self._timer: asyncio.TimerHandle | None = None
 
     def wake(self) -> None:
-        """The worker got something to do."""
+        """The worker got something to do, or has to end."""
         if self._timer is None:
             self._arm()
 
@@ -39,10 +39,12 @@ class Vigil:
     def _look(self) -> None:
         connection = self._connection
         now = asyncio.get_running_loop().time()
-        found = verdict(self._settings, now, connection.executing_since, connection.unanswered_since)
+        found = verdict(
+            self._settings, now, connection.executing_since, connection.unanswered_since, connection.leaving_since
+        )
         if found is not None:
             self._on_verdict(found)
-        elif connection.inflight or connection.unanswered_since is not None:
+        elif connection.inflight or connection.unanswered_since is not None or connection.draining:
             connection.ping()
             self._arm()
         else:

@@ -8,6 +8,7 @@ with Serving.start("models/") as server:
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ PORTS = ("--http-port", "--grpc-port", "--status-port")
 class Serving:
     """A server process. ``events`` are those read so far; ``until`` reads on."""
 
-    def __init__(self, process: subprocess.Popen[str], log: IO[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], log: IO[bytes]) -> None:
         self.process = process
         self.events: list[Event] = []
         self._log = log
@@ -40,7 +41,7 @@ class Serving:
         command = [sys.executable, "-P", "-m", "tidegate", "serve", "-o", "json", *map(str, words)]
         for port in PORTS:
             command += [] if port in words else [port, "0"]
-        log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - it lives as long as the process
+        log = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=cwd, env=env)
         return cls(process, log)
 
@@ -66,8 +67,8 @@ class Serving:
     @property
     def told(self) -> str:
         """What it has written to stderr."""
-        self._log.seek(0)
-        return self._log.read()
+        # Not by seeking: the server writes where the same offset stands.
+        return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(errors="replace")
 
     @property
     def http(self) -> str:

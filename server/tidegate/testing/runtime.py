@@ -8,7 +8,9 @@ Each input is also an output. ``behaviour`` is "identity", or what every request
 parameter of such a name is what one request does, with the parameter's value, unless it is false:
 
     ``raise``     the text of the ValueError to raise
+    ``blame``     raises an InvalidRequest of so many characters, none of which is text
     ``crash``     the process kills itself
+    ``fault``     the process reads where no memory is, and is killed by SIGSEGV
     ``exit``      SystemExit
     ``hang``      waits for ever; other threads of the worker run
     ``spin``      computes for ever in C, holding the interpreter's lock: no thread of the worker runs
@@ -19,15 +21,17 @@ parameter of such a name is what one request does, with the parameter's value, u
     ``omit``      leaves out the output of this name
     ``noise``     prints, in Python and past it
     ``child``     starts a process that waits for ever, and writes its id to the file of this path
+    ``shut``      closes every descriptor above 2 that its process has
 
-The same names in the file under ``load`` are done once, while loading; ``"refuse": "text"`` there is a
-ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour is shown until the marker exists, and
-showing it makes the marker.
+The same names in the file under ``load`` are done once, while loading, and under ``close`` while closing;
+``"refuse": "text"`` under ``load`` is a ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour
+is shown until the marker exists, and showing it makes the marker.
 """
 
 from __future__ import annotations
 
 import collections
+import ctypes
 import itertools
 import os
 import signal
@@ -43,7 +47,7 @@ import msgspec
 import numpy as np
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, shown
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameter, Parameters
 from tidegate.runtimes.runtime import Arrays, Artifact, Format
@@ -61,6 +65,7 @@ class FakeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inputs: tuple[FakeTensor, ...] = (FakeTensor("x"),)
     behaviour: str = "identity"
     load: dict[str, Parameter] = {}
+    close: dict[str, Parameter] = {}
     once: str = ""
     batch_dimension: bool = True
 
@@ -84,6 +89,7 @@ class FakeModel:
         return answer
 
     def close(self) -> None:
+        misbehave(self._spec.close, self._kept)
         self._kept.clear()
 
 
@@ -125,6 +131,18 @@ def _crash(wish: Parameter, kept: list[Any]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _fault(wish: Parameter, kept: list[Any]) -> None:
+    ctypes.string_at(0)
+
+
+def _blame(wish: Parameter, kept: list[Any]) -> None:
+    raise InvalidRequest("\udcff" * int(wish))
+
+
+def _shut(wish: Parameter, kept: list[Any]) -> None:
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+
+
 def _exit(wish: Parameter, kept: list[Any]) -> None:
     raise SystemExit(int(wish))
 
@@ -164,6 +182,9 @@ def _noise(wish: Parameter, kept: list[Any]) -> None:
 _ACTIONS: dict[str, Callable[[Parameter, list[Any]], None]] = {
     "raise": _raise,
     "crash": _crash,
+    "fault": _fault,
+    "blame": _blame,
+    "shut": _shut,
     "exit": _exit,
     "hang": _hang,
     "spin": _spin,

@@ -6,11 +6,14 @@ The suite runs a short one, ``scripts/soak`` a long one. Needs psutil.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -113,6 +116,20 @@ async def storm(directory: Path, requests: int, kills: int, clients: int = 8) ->
     finally:
         await backend.stop()
     return StormReport(run.right, run.wrong, dict(run.errors), run.kills, restarts, descriptors, size)
+
+
+@contextlib.contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Let this process open only so many descriptors more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = [os.open(os.devnull, os.O_RDONLY) for _ in range(count + 1)]  # the lowest numbers, as always
+    for number in free:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[-1], hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def spinning(process: psutil.Process) -> None:

@@ -20,6 +20,9 @@ from tidegate.protocol.tensors import Buffer
 SMALL = 64 * 1024
 """Bytes of a message that is parsed as it is: whatever is in it, it cannot ask for more than a few MiB."""
 
+_LOOKED_INTO = 4 * 1024
+"""Bytes of a submessage whose fields are counted too: there may be a thousand, and what is smaller is harmless."""
+
 _OTHERS = 64
 """Further fields of one message: the single ones, which may legally occur again, and unknown ones."""
 
@@ -70,7 +73,7 @@ def split(data: Buffer, raw_field: int, bounds: Mapping[int, Bound]) -> tuple[by
             continue
         kept.append(view[start:end])
         bound = bounds.get(number)
-        if bound is not None and bound.inner and end - body > SMALL:
+        if bound is not None and bound.inner and end - body > _LOOKED_INTO:
             for _ in _counted(view[body:end], bound.inner):
                 pass
     return b"".join(kept), raw

@@ -1,0 +1,107 @@
+"""Which requests may share a batch, and what is known of each such set.
+
+Two requests share a batch only if their keys are equal: the inputs' names, datatypes and shapes beyond the rows, the
+parameters that reach the model, and the wanted outputs. ``True == 1 == 1.0`` in Python but not to a model, so a
+parameter's type is part of the key.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+from tidegate.batching.curve import Curve
+from tidegate.batching.padding import PaddedDimension, item_shape
+from tidegate.batching.statistics import LearnedCurve
+from tidegate.protocol.messages import InferRequest
+from tidegate.protocol.parameters import for_model
+from tidegate.protocol.tensors import Parameter, Parameters
+
+if TYPE_CHECKING:
+    from tidegate.batching.lane import Lane
+
+Key = Hashable
+
+QUEUEING = frozenset(("priority", "timeout"))
+"""Parameters of v2 that speak to the queue. They differ from request to request and do not reach the model."""
+
+
+def key_of(request: InferRequest, dimensions: tuple[PaddedDimension, ...] = ()) -> Key:
+    """The bucket of a request. The order of its inputs does not matter; that of its outputs does."""
+    inputs = [(t.name, t.datatype, _row_shape(t.name, t.shape, dimensions)) for t in request.inputs]
+    if len(inputs) > 1:
+        inputs.sort()
+    outputs = tuple([output.name for output in request.outputs]) if request.outputs else ()
+    parameters = _relevant(for_model(request.parameters)) if request.parameters else ()
+    return (tuple(inputs), outputs, parameters)
+
+
+def _row_shape(name: str, shape: tuple[int, ...], dimensions: tuple[PaddedDimension, ...]) -> tuple[int, ...]:
+    return item_shape(name, shape, dimensions) if dimensions else shape[1:]
+
+
+def _relevant(parameters: Parameters) -> tuple[tuple[str, str, Parameter], ...]:
+    return tuple(
+        sorted(
+            # repr keeps -0.0 and 0.0 apart, and not a number equal to itself.
+            (name, type(value).__name__, repr(value) if isinstance(value, float) else value)
+            for name, value in parameters.items()
+            if name not in QUEUEING
+        )
+    )
+
+
+class Bucket:
+    """Requests with the same key: how many rows of them wait, where, and how long they take."""
+
+    __slots__ = ("curve", "key", "lanes", "live", "rows")
+
+    def __init__(self, key: Key, curve: Curve) -> None:
+        self.key = key
+        self.curve = curve
+        self.lanes: dict[Lane[Any], None] = {}
+        self.rows = 0
+        """Waiting in ``lanes``."""
+        self.live = 0
+        """Requests that are not answered."""
+
+    def __repr__(self) -> str:
+        return f"<Bucket {self.rows} rows in {len(self.lanes)} lanes, {self.curve!r}>"
+
+
+class Buckets:
+    """All buckets of a revision. Those without requests are kept for what they have learned, up to a bound."""
+
+    def __init__(self, bound: int, curve_memory: float) -> None:
+        self._bound = bound
+        self._curve_memory = curve_memory
+        self._buckets: OrderedDict[Key, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def of(self, key: Key) -> Bucket:
+        """The bucket with this key, made if need be."""
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = Bucket(key, Curve(self._curve_memory))
+            self._forget()
+        return bucket
+
+    def used(self, bucket: Bucket) -> None:
+        """A batch of this bucket is formed."""
+        self._buckets.move_to_end(bucket.key)
+
+    def learned(self) -> tuple[LearnedCurve, ...]:
+        """What is known of each bucket that was executed."""
+        curves = [bucket.curve for bucket in self._buckets.values()]
+        return tuple(LearnedCurve(c.base, c.per_row, c.margin, c.executions, c.largest) for c in curves if c.executions)
+
+    def _forget(self) -> None:
+        """Drop the longest unused buckets. Those with requests stay, which the bound of the queue limits."""
+        for key, bucket in list(self._buckets.items())[: max(0, len(self._buckets) - self._bound)]:
+            if bucket.live:
+                self._buckets.move_to_end(key)
+            else:
+                del self._buckets[key]

@@ -1,0 +1,69 @@
+"""What has happened so far, counted. Mutable, private to the batcher; ``statistics`` is how others see it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from tidegate.batching.batch import Batch, Reason
+from tidegate.batching.item import Item, State, T
+from tidegate.batching.statistics import WAIT_BOUNDS, Counts
+
+
+class Counters:
+    """See ``Counts`` for what each of them means."""
+
+    def __init__(self) -> None:
+        self.arrived = 0
+        self.arrived_rows = 0
+        self.answered = dict.fromkeys(State, 0)
+        self.executed_rows = 0
+        self.overloaded = 0
+        self.quarantined = 0
+        self.too_late = 0
+        self.batches = dict.fromkeys(Reason, 0)
+        self.batched_rows = 0
+        self.padded_rows = 0
+        self.busy_seconds = 0.0
+        self.wait_seconds = 0.0
+        self.waits = [0] * (len(WAIT_BOUNDS) + 1)
+        self.lost = 0
+        self.repeated = 0
+
+    def formed(self, batch: Batch[T]) -> None:
+        """A batch goes to a replica."""
+        self.batches[batch.reason] += 1
+        self.batched_rows += batch.rows
+        self.padded_rows += batch.size - batch.rows
+
+    def waited(self, item: Item[T], now: float) -> None:
+        """A request goes to a replica for the first time."""
+        seconds = now - item.arrived
+        item.first_taken = now
+        self.wait_seconds += seconds
+        self.waits[bisect_left(WAIT_BOUNDS, seconds)] += 1
+
+    def view(self, max_batch_size: int) -> Counts:
+        """All of it, as a value."""
+        batches, answered = sum(self.batches.values()), self.answered
+        return Counts(
+            arrived=self.arrived,
+            completed=answered[State.COMPLETED],
+            failed=answered[State.FAILED],
+            expired=answered[State.EXPIRED],
+            refused_early=answered[State.REFUSED],
+            cancelled=answered[State.CANCELLED],
+            overloaded=self.overloaded,
+            quarantined=self.quarantined,
+            too_late=self.too_late,
+            arrived_rows=self.arrived_rows,
+            executed_rows=self.executed_rows,
+            batches=dict(self.batches),
+            batched_rows=self.batched_rows,
+            padded_rows=self.padded_rows,
+            fill_ratio=self.batched_rows / (batches * max_batch_size) if batches else 0.0,
+            busy_seconds=self.busy_seconds,
+            wait_seconds=self.wait_seconds,
+            waits=tuple(self.waits),
+            lost=self.lost,
+            repeated=self.repeated,
+        )

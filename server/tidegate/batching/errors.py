@@ -1,0 +1,57 @@
+"""What a caller is told who gets no result: one sentence each, with the model's name in it."""
+
+from __future__ import annotations
+
+from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, Overloaded, ReplicaLost
+
+
+class Errors:
+    """Makes the errors of one revision's queue."""
+
+    def __init__(self, model: str) -> None:
+        self._model = model
+
+    def overloaded(self, requests: int, rows: int, retry_after: float) -> Overloaded:
+        """The queue is full."""
+        return Overloaded(
+            f"model '{self._model}' has {requests} requests with {rows} rows waiting, which is as many as it may",
+            retry_after=retry_after,
+        )
+
+    def too_late(self) -> DeadlineExceeded:
+        """The deadline had passed on arrival."""
+        return DeadlineExceeded(f"the request's deadline had passed when it reached model '{self._model}'")
+
+    def expired(self, taken: bool) -> DeadlineExceeded:
+        """The deadline passed since."""
+        where = f"model '{self._model}' executed it" if taken else f"it waited for model '{self._model}'"
+        return DeadlineExceeded(f"the request's deadline passed while {where}")
+
+    def hopeless(self, needed: float, left: float) -> DeadlineExceeded:
+        """It cannot finish in time; both in seconds."""
+        return DeadlineExceeded(
+            f"model '{self._model}' needs about {needed:.3g} s for this request, whose deadline is in {left:.3g} s, "
+            "and every replica is busy"
+        )
+
+    def lost(self) -> ReplicaLost:
+        """The replica ended, and the request must not be executed twice."""
+        return ReplicaLost(
+            f"the replica of model '{self._model}' ended while it executed this request, "
+            "which is not repeated because the service is not idempotent",
+            retry_after=1.0,
+        )
+
+    def guilty(self, seconds: float) -> ExecutionFailed:
+        """It ended replicas by itself."""
+        return ExecutionFailed(
+            f"replicas of model '{self._model}' ended whenever they executed this request; "
+            f"it is refused for the next {seconds:.0f} s"
+        )
+
+    def quarantined(self, left: float) -> ExecutionFailed:
+        """Its content ended replicas before."""
+        return ExecutionFailed(
+            f"replicas of model '{self._model}' ended when they executed a request with this content; "
+            f"it is refused for another {left:.0f} s"
+        )

@@ -1,0 +1,98 @@
+"""What the pages list is what there is: options, metrics, errors. Nothing is missing, nothing is made up."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidegate.cli.main import build
+from tidegate.cli.options import DEFAULTS, Size, Times, show_size
+from tidegate.protocol import errors
+from tidegate.telemetry.metrics import Metrics
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+OWN = {"name": "–", "untrusted": "off", "option": "–", "output": "text", "debug": "off"}
+"""The options of `tidegate serve` that are in no group."""
+
+
+def rows(page: str, begin: str) -> list[list[str]]:
+    """The cells of every table row of the page whose first cell begins so, without the backticks around them."""
+    lines = re.findall(rf"^\| ({begin}.*) \|$", (DOCS / page).read_text(), re.MULTILINE)
+    return [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
+
+
+def option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def default_and_unit(group: object, name: str, kind: Any) -> tuple[str, str]:
+    """As the page shows them."""
+    value = getattr(group, name)
+    if kind in (Size, "Size"):
+        return show_size(value), "bytes"
+    if isinstance(group, Times):
+        return f"{value:g}", "s"
+    if isinstance(value, bool):
+        return "on" if value else "off", ""
+    return value.value if isinstance(value, StrEnum) else str(value) or "–", ""
+
+
+def test_every_option_of_serve_is_in_the_settings() -> None:
+    """With its default and its unit, and with what it means."""
+    expected = {option(name): (default, "") for name, default in OWN.items()}
+    for group in DEFAULTS.groups:
+        for field in fields(group):  # type: ignore[arg-type]
+            expected[option(field.name)] = default_and_unit(group, field.name, field.type)
+    shown = {name: (default, unit) for name, default, unit, _ in rows("settings.md", "`--")}
+    assert shown == expected
+    assert all(meaning for *_, meaning in rows("settings.md", "`--"))
+
+
+def test_the_command_has_these_options() -> None:
+    """The groups and the few beside them are all that it takes; --debug belongs to every command."""
+    arguments = build()["serve"].assemble_argument_collection()
+    real = {argument.names[0] for argument in arguments if argument.show} - {"PATHS"}
+    assert real | {"--debug"} == {name for name, *_ in rows("settings.md", "`--")}
+
+
+@pytest.mark.parametrize("runtime", ["sklearn", "onnx"])
+def test_every_option_of_a_runtime_is_listed(runtime: str) -> None:
+    """In the table under **Options** of its page."""
+    known = import_module(f"tidegate.runtimes.{runtime}").OPTIONS
+    page = (DOCS / f"runtimes_{runtime}.md").read_text()
+    table = page.partition("**Options**")[2].partition("\n\n`--threads`")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == sorted(known)
+
+
+def test_every_metric_is_listed() -> None:
+    """With its kind, its labels and the words of its own help."""
+    real = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name: [metric.type, metric.documentation]
+        for metric in Metrics("1").registry.collect()
+    }
+    assert {name: [kind, meaning] for name, kind, _, meaning in rows("metrics.md", "`tidegate_")} == real
+
+
+@pytest.mark.parametrize("row", rows("metrics.md", "`tidegate_"), ids=lambda row: row[0])
+def test_the_labels_of_a_metric_are_listed(row: list[str]) -> None:
+    """As prometheus_client knows them."""
+    name, _, labels, _ = row
+    families = Metrics("1").registry._names_to_collectors
+    assert list(families[name]._labelnames) == re.findall(r"\w+", labels)  # type: ignore[attr-defined]
+
+
+def test_every_error_is_listed() -> None:
+    """With its statuses, and whether trying again can help."""
+    tree = {
+        kind.__name__: [str(kind.http_status), kind.grpc_status.name, "yes" if kind.retryable else "no"]
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, errors.TidegateError) and kind is not errors.TidegateError
+    }
+    assert {name: cells for name, *cells, _ in rows("errors.md", "`[A-Z]")} == tree
+    assert all(meaning for *_, meaning in rows("errors.md", "`[A-Z]"))
