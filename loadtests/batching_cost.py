@@ -87,7 +87,7 @@ def buckets(number: int) -> Item[int]:
 
 
 def shapes(number: int) -> Item[int]:
-    return Item(number, number % 1024, 1, 16, number * 1e-4 + 60.0)
+    return Item(number, number, 1, 16, number * 1e-4 + 60.0)
 
 
 def key() -> float:
@@ -107,7 +107,7 @@ def main() -> None:
         ("batches of up to 32 of 8 buckets", lambda: filled(buckets, 256)),
         ("batches of 1", lambda: alone(plain)),
         ("batches of 32, busy replica asks", lambda: filled(plain, 0, ask=True)),
-        ("batches of 1 of 1,024 buckets", lambda: alone(shapes, 1024)),
+        ("batches of 1, 1,024 buckets waiting", lambda: alone(shapes, 1024)),
         ("the bucket of a request", key),
     ]
     for name, case in cases:

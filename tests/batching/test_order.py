@@ -38,7 +38,8 @@ class Oracle:
         self.tags: dict[str, float] = {}
         self.orders: dict[str, int] = {}
         self.virtual = 0.0
-        self.served: dict[tuple[int, str, object], float] = {}
+        self.served: dict[tuple[int, str, object], tuple[float, int]] = {}
+        self.ticks = 0
 
     def offer(self, one: Item[int], now: float) -> None:
         tenant = one.caller.tenant
@@ -46,8 +47,14 @@ class Oracle:
         if not any(other.caller.tenant == tenant for other in self.waiting):
             self.tags[tenant] = max(self.tags.get(tenant, 0.0), self.virtual)
         if not any(self.lane(other) == self.lane(one) for other in self.waiting):
-            self.served[self.lane(one)] = now
+            self.serve(one, now)
         self.waiting.append(one)
+
+    def serve(self, one: Item[int], now: float) -> None:
+        """Among lanes that were served at the same instant the first to be served goes first."""
+        self.ticks += 1
+        if self.served.get(self.lane(one), (-1.0, 0))[0] != now or one not in self.waiting:
+            self.served[self.lane(one)] = (now, self.ticks)
 
     def lane(self, one: Item[int]) -> tuple[int, str, object]:
         return (one.caller.priority, one.caller.tenant, one.key)
@@ -81,8 +88,8 @@ class Oracle:
         group = [one for one in self.waiting if one.caller.priority == chosen]
         first = min(self.turn(one) for one in group)
         group = [one for one in group if self.turn(one) == first]
-        longest = min(group, key=lambda o: (self.served[self.lane(o)], self.rank(o)))
-        if now - self.served[self.lane(longest)] >= 2.0:
+        longest = min(group, key=lambda o: self.served[self.lane(o)])
+        if now - self.served[self.lane(longest)][0] >= 2.0:
             group = [one for one in group if one.key == longest.key]
         return min(group, key=self.rank)
 
@@ -93,9 +100,9 @@ class Oracle:
         return (self.tags[one.caller.tenant], self.orders[one.caller.tenant])
 
     def go(self, one: Item[int], now: float) -> int:
+        self.serve(one, now)
         self.waiting.remove(one)
         self.tags[one.caller.tenant] += one.rows / one.caller.weight
-        self.served[self.lane(one)] = now
         return one.payload
 
 

@@ -10,8 +10,8 @@ from cyclopts import App
 from tidegate.cli.failure import Failure
 from tidegate.cli.options import DEFAULTS, Options, parse_size, show_size
 from tidegate.cli.serve import named_values, settings_of
-from tidegate.gateway.grpc_settings import GrpcSettings
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.grpc.settings import GrpcSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.replicas.settings import ReplicaSettings
 

@@ -12,8 +12,8 @@ import pytest
 from tidegate.client import GrpcClient
 from tidegate.client.answers import ServerUnreachable
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.grpc import GrpcServer
-from tidegate.gateway.grpc_settings import GrpcSettings
+from tidegate.gateway.grpc.server import GrpcServer
+from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.routes import RouteTable
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import (

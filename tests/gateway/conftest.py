@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tidegate.gateway.dataplane import GatewaySettings
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.limits import Limits
 from tidegate.testing.backends import identity_route

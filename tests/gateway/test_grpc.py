@@ -23,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from tidegate.gateway.backend import Readiness
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.grpc import CannotListen, GrpcServer, GrpcSettings
+from tidegate.gateway.grpc.server import CannotListen, GrpcServer, GrpcSettings
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ExecutionFailed, GrpcStatus, ModelNotReady, Overloaded

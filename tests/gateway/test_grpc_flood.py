@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.gateway.grpc_flood import Flood, FrameSizes
+from tidegate.gateway.grpc.flood import Flood, FrameSizes
 
 
 def test_a_burst_is_borne_and_a_flood_is_not() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.gateway.budget import Budget
-from tidegate.gateway.grpc_inbox import Inbox
+from tidegate.gateway.grpc.inbox import Inbox
 from tidegate.protocol.errors import InvalidRequest, Overloaded, PayloadTooLarge
 from tidegate.testing.served_grpc import framed
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 from hpack import Encoder
 
-from tidegate.gateway.grpc_trailers import failure
+from tidegate.gateway.grpc.trailers import failure
 from tidegate.protocol.errors import ExecutionFailed, Unsupported
 
 

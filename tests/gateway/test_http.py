@@ -14,7 +14,7 @@ import pytest
 import uvloop
 
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.http import CannotListen, HttpServer, HttpSettings
+from tidegate.gateway.http.server import CannotListen, HttpServer, HttpSettings
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import Overloaded

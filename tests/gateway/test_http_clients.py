@@ -14,7 +14,7 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.datatypes import Datatype
 from tidegate.testing.backends import identity_route
 from tidegate.testing.served import Served, served

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.testing.backends import identity_route
 from tidegate.testing.requests import BODY, INFER, infer
 from tidegate.testing.served import served

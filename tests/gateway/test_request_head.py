@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gateway.request_head import RequestHead, body_head, read_head
+from tidegate.gateway.http.request_head import RequestHead, body_head, read_head
 from tidegate.protocol.errors import InvalidRequest, UnsupportedMediaType
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gateway.targets import InferTarget, infer_target
+from tidegate.gateway.http.targets import InferTarget, infer_target
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from tidegate.app.models import artifact_of, find_models, told
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.grpc import GrpcServer
-from tidegate.gateway.http import HttpServer
+from tidegate.gateway.grpc.server import GrpcServer
+from tidegate.gateway.http.server import HttpServer
+from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.status import StatusServer
 from tidegate.protocol.errors import ModelNotReady, TidegateError
 from tidegate.replicas.backend import LocalBackend
 from tidegate.storage.repository import ModelSource

@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tidegate.gateway.dataplane import GatewaySettings
-from tidegate.gateway.grpc_settings import GrpcSettings
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.grpc.settings import GrpcSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.replicas.settings import ReplicaSettings
 
 

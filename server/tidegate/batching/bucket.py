@@ -99,8 +99,14 @@ class Buckets:
         return tuple(LearnedCurve(c.base, c.per_row, c.margin, c.executions, c.largest) for c in curves if c.executions)
 
     def _forget(self) -> None:
-        """Drop the longest unused buckets. Those with requests stay, which the bound of the queue limits."""
-        for key, bucket in list(self._buckets.items())[: max(0, len(self._buckets) - self._bound)]:
+        """Drop the longest unused buckets. Those with requests stay, whose number the bound of the queue limits.
+
+        Two are looked at for each one that is made, so that the number comes down in time and no call takes long.
+        """
+        for _ in range(2):
+            if len(self._buckets) <= self._bound:
+                return
+            key, bucket = next(iter(self._buckets.items()))
             if bucket.live:
                 self._buckets.move_to_end(key)
             else:

@@ -39,7 +39,8 @@ class Fairness:
     def __init__(self) -> None:
         self._shares: dict[str, Share] = {}
         self._virtual = 0.0
-        self._active = 0
+        self.active = 0
+        """Tenants that wait."""
         self._orders = 0
 
     def __len__(self) -> int:
@@ -53,7 +54,7 @@ class Fairness:
             share = self._shares[caller.tenant] = Share(caller.tenant, self._virtual, self._orders)
         share.weight = caller.weight
         if not share.waiting:
-            self._active += 1
+            self.active += 1
             if share.tag < self._virtual:
                 share.tag = self._virtual
         share.waiting += 1
@@ -64,11 +65,11 @@ class Fairness:
         share.waiting -= 1
         if share.waiting:
             return
-        self._active -= 1
-        if not self._active:
+        self.active -= 1
+        if not self.active:
             self._shares.clear()
             self._virtual = 0.0
-        elif len(self._shares) > 2 * self._active + _SLACK:
+        elif len(self._shares) > 2 * self.active + _SLACK:
             self._shares = {t: s for t, s in self._shares.items() if s.waiting or s.tag > self._virtual}
 
     def serve(self, share: Share) -> None:

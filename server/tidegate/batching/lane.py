@@ -40,21 +40,18 @@ class Lane(Generic[T]):
 
     def head(self) -> Item[T]:
         """The item with the earliest deadline; the first to arrive among equals."""
-        heap, arrivals = self.heap, self.arrivals
-        while heap[0][1] not in arrivals:
-            heappop(heap)
-        return heap[0][2]
+        return self.heap[0][2]
 
     def oldest(self) -> Item[T]:
         """The item that arrived first."""
         return next(iter(self.arrivals.values()))
 
     def remove(self, item: Item[T]) -> None:
-        """Take an item out. Its entry in the heap is dropped when it comes to the top, or by a clearance."""
+        """Take an item out. Its entry in the heap goes when it comes to the top, or when there are too many like it."""
         arrivals, heap = self.arrivals, self.heap
         del arrivals[item.number]
-        if heap[0][2] is item:
+        while heap and heap[0][1] not in arrivals:
             heappop(heap)
-        elif len(heap) > 2 * len(arrivals) + _SLACK:
+        if len(heap) > 2 * len(arrivals) + _SLACK:
             heap[:] = [entry for entry in heap if entry[1] in arrivals]
             heapify(heap)

@@ -14,9 +14,10 @@ Requests that must run again in smaller parts (``again``) have waited their turn
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Set
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterator, Set
 from heapq import heapify, heappop, heapreplace
+from operator import attrgetter
 from typing import Generic
 
 from tidegate.batching.batch import Part
@@ -26,6 +27,8 @@ from tidegate.batching.item import Item, T
 from tidegate.batching.lane import Lane
 from tidegate.batching.settings import BatchSettings
 
+_by_head = attrgetter("heap")  # a heap compares by its first entry, whose deadline and number no other has
+
 
 class Queue(Generic[T]):
     """``rows``, ``requests`` and ``nbytes`` count what waits; a request's bytes count until its last row is taken."""
@@ -33,7 +36,9 @@ class Queue(Generic[T]):
     def __init__(self, settings: BatchSettings) -> None:
         self._settings = settings
         self._fairness = Fairness()
-        self._lanes: dict[tuple[int, Share, Bucket], Lane[T]] = {}
+        # In the order in which they were last served, so that the first of some has waited longest.
+        self._lanes: OrderedDict[tuple[int, Share, Bucket], Lane[T]] = OrderedDict()
+        self._classes: dict[int, int] = {}  # lanes of each priority class
         self.again: deque[list[Part[T]]] = deque()
         self.rows = 0
         self.requests = 0
@@ -97,7 +102,9 @@ class Queue(Generic[T]):
         item.cut = start + rows
         self._count(item, -rows)
         self._fairness.charge(lane.share, rows)
-        lane.since = now
+        if lane.since != now:
+            lane.since = now
+            self._lanes.move_to_end((lane.priority, lane.share, lane.bucket))
         lane.bucket.rows -= rows
         if item.cut == item.rows:
             self._step_out(item, lane)
@@ -105,25 +112,27 @@ class Queue(Generic[T]):
 
     def head(self, now: float, ready: Set[Bucket] | None = None) -> Item[T] | None:
         """Who is next, among ``ready`` buckets (None: all); None where nobody waits there."""
-        if len(self._lanes) == 1:
-            lane = next(iter(self._lanes.values()))
-            if ready is not None and lane.bucket not in ready:
-                return None
-            self._fairness.serve(lane.share)
-            return lane.head()
-        lanes = [lane for lane in self._lanes.values() if ready is None or lane.bucket in ready]
+        lanes: Collection[Lane[T]] = self._lanes.values()
+        if ready is not None:
+            lanes = [lane for lane in lanes if lane.bucket in ready]
         if not lanes:
             return None
-        lowest = min(lane.priority for lane in lanes)
-        if any(lane.priority > lowest for lane in lanes):
-            aged = self._aged(lanes, lowest)
-            if aged is not None and aged.lane is not None:
-                self._fairness.serve(aged.lane.share)
-                return aged
+        if len(self._classes) > 1:
+            lowest = min(lane.priority for lane in lanes)
+            first = min(lanes, key=self._rank)
+            if first.priority > lowest:
+                self._fairness.serve(first.share)
+                return first.oldest()
             lanes = [lane for lane in lanes if lane.priority == lowest]
-        first = min(lanes, key=_tag).share
-        self._fairness.serve(first)
-        return self._bucket_of([lane for lane in lanes if lane.share is first], now).head()
+        share = next(iter(lanes)).share
+        if self._fairness.active > 1:
+            share = min(lanes, key=_tag).share
+            lanes = [lane for lane in lanes if lane.share is share]
+        self._fairness.serve(share)
+        longest = next(iter(lanes))
+        if now - longest.since >= self._settings.max_bucket_wait:
+            return longest.head()
+        return min(lanes, key=_by_head).head()
 
     def followers(self, bucket: Bucket) -> Iterator[Item[T]]:
         """The items of a bucket in their order. Each must be cut completely before the next is asked for."""
@@ -145,22 +154,10 @@ class Queue(Generic[T]):
         """The buckets of which something waits, ``again`` not included."""
         return {lane.bucket for lane in self._lanes.values()}
 
-    def _aged(self, lanes: list[Lane[T]], lowest: int) -> Item[T] | None:
-        """The request of a higher class that has waited long enough to go before the lowest; None if there is none."""
-        ageing = self._settings.ageing
-        rank, winner = min(
-            ((lane.oldest().arrived + lane.priority * ageing, lane.priority, lane.oldest().number), lane)
-            for lane in lanes
-        )
-        return winner.oldest() if rank[1] > lowest else None
-
-    def _bucket_of(self, lanes: list[Lane[T]], now: float) -> Lane[T]:
-        if len(lanes) == 1:
-            return lanes[0]
-        longest = min(lanes, key=_since)
-        if now - longest.since >= self._settings.max_bucket_wait:
-            return longest
-        return min(lanes, key=_first_deadline)
+    def _rank(self, lane: Lane[T]) -> tuple[float, int, int]:
+        """When the oldest item of a lane is the equal of one of class 0 that has just arrived."""
+        oldest = lane.oldest()
+        return (oldest.arrived + lane.priority * self._settings.ageing, lane.priority, oldest.number)
 
     def _line_up(self, item: Item[T], now: float) -> None:
         bucket = item.bucket
@@ -169,6 +166,7 @@ class Queue(Generic[T]):
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(item.caller.priority, share, bucket, now)
+            self._classes[lane.priority] = self._classes.get(lane.priority, 0) + 1
             bucket.lanes[lane] = None
         lane.add(item)
         item.lane = lane
@@ -181,6 +179,9 @@ class Queue(Generic[T]):
         if not lane.arrivals:
             del self._lanes[lane.priority, lane.share, lane.bucket]
             del lane.bucket.lanes[lane]
+            self._classes[lane.priority] -= 1
+            if not self._classes[lane.priority]:
+                del self._classes[lane.priority]
         self._fairness.leave(lane.share)
 
     def _count(self, item: Item[T], rows: int) -> None:
@@ -198,15 +199,6 @@ class Queue(Generic[T]):
 
 def _tag(lane: Lane[T]) -> tuple[float, int]:
     return (lane.share.tag, lane.share.order)
-
-
-def _since(lane: Lane[T]) -> tuple[float, float, int]:
-    return (lane.since, *_first_deadline(lane))
-
-
-def _first_deadline(lane: Lane[T]) -> tuple[float, int]:
-    head = lane.head()
-    return (head.deadline, head.number)
 
 
 def _in_lane(lane: Lane[T]) -> Iterator[Item[T]]:

@@ -13,8 +13,8 @@ import msgspec
 from cyclopts import Group, Parameter, Token
 from cyclopts.validators import Number
 
-from tidegate.gateway.grpc_settings import GrpcSettings
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.grpc.settings import GrpcSettings
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.protocol.nan import NanPolicy
 from tidegate.replicas.settings import ReplicaSettings

@@ -116,7 +116,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
     import uvloop
 
     from tidegate.app.serve import serve as run_server
-    from tidegate.gateway.listener import CannotListen
+    from tidegate.gateway.address import CannotListen
     from tidegate.protocol.errors import ModelLoadFailed
 
     try:

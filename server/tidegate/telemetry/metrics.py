@@ -27,7 +27,7 @@ class Metrics:
         self._requests = self._counter("requests", "Requests by outcome", "model", "version", "protocol", "code")
         self._duration = Histogram(
             "tidegate_request_duration_seconds",
-            "Time from the decoded request to its response",
+            "Time from a request's arrival to its encoded response",
             ["model", "version", "protocol"],
             buckets=SECONDS,
             registry=self.registry,

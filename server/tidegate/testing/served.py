@@ -19,10 +19,10 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.http import HttpServer
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.http.server import HttpServer
+from tidegate.gateway.http.settings import HttpSettings
+from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.status import StatusServer
 from tidegate.telemetry.metrics import Metrics
 
 T = TypeVar("T")

@@ -22,7 +22,7 @@ from hyperframe.frame import (
 )
 
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.grpc import GrpcServer, GrpcSettings
+from tidegate.gateway.grpc.server import GrpcServer, GrpcSettings
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import GrpcStatus
 from tidegate.telemetry.metrics import Metrics

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route as Path
 
 from tidegate.gateway.dataplane import DataPlane, translated
-from tidegate.gateway.replies import Reply, error_reply, json_reply
+from tidegate.gateway.http.replies import Reply, error_reply, json_reply
 from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
 

@@ -22,8 +22,8 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tidegate.gateway.http_settings import HttpSettings
-from tidegate.gateway.replies import raw_error
+from tidegate.gateway.http.replies import raw_error
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import (
     HeadersTooLarge,
     InvalidRequest,

@@ -28,11 +28,11 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame
 
 from tidegate.gateway.budget import Budget
-from tidegate.gateway.grpc_flood import Flood, FrameSizes
-from tidegate.gateway.grpc_http2 import introduced, largest_block
-from tidegate.gateway.grpc_settings import GrpcSettings
-from tidegate.gateway.grpc_stream import Serve, Stream
-from tidegate.gateway.grpc_trailers import Header
+from tidegate.gateway.grpc.flood import Flood, FrameSizes
+from tidegate.gateway.grpc.http2 import introduced, largest_block
+from tidegate.gateway.grpc.settings import GrpcSettings
+from tidegate.gateway.grpc.stream import Serve, Stream
+from tidegate.gateway.grpc.trailers import Header
 from tidegate.protocol.errors import InvalidRequest, RequestCancelled, TidegateError
 from tidegate.protocol.limits import Limits
 

@@ -6,7 +6,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes, Settings
 
-from tidegate.gateway.grpc_settings import GrpcSettings
+from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.protocol.limits import Limits
 
 _CONFIG = H2Configuration(

@@ -10,12 +10,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidegate.gateway.asgi import PageApplication
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.http_settings import HttpSettings
-from tidegate.gateway.listener import HttpListener
-from tidegate.gateway.pages import page, pages, sent
-from tidegate.gateway.replies import Reply
+from tidegate.gateway.http.asgi import PageApplication
+from tidegate.gateway.http.listener import HttpListener
+from tidegate.gateway.http.pages import page, pages, sent
+from tidegate.gateway.http.replies import Reply
+from tidegate.gateway.http.settings import HttpSettings
 
 
 class StatusPages:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tidegate.gateway.asgi import DataApplication
+from tidegate.gateway.address import CannotListen
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.http_settings import HttpSettings
-from tidegate.gateway.listener import CannotListen, HttpListener
+from tidegate.gateway.http.asgi import DataApplication
+from tidegate.gateway.http.listener import HttpListener
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import TidegateError
 
 __all__ = ["CannotListen", "HttpServer", "HttpSettings"]

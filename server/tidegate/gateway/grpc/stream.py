@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from h2.errors import ErrorCodes
 
 from tidegate.gateway.budget import Budget
-from tidegate.gateway.grpc_calls import Call
-from tidegate.gateway.grpc_head import Headers
-from tidegate.gateway.grpc_inbox import Inbox
-from tidegate.gateway.grpc_trailers import HEADERS, OK, Header, failure, head_of_failure
+from tidegate.gateway.grpc.calls import Call
+from tidegate.gateway.grpc.head import Headers
+from tidegate.gateway.grpc.inbox import Inbox
+from tidegate.gateway.grpc.trailers import HEADERS, OK, Header, failure, head_of_failure
 from tidegate.protocol.errors import RequestCancelled, ShuttingDown, TidegateError
 
 if TYPE_CHECKING:
-    from tidegate.gateway.grpc_transport import Connection
+    from tidegate.gateway.grpc.transport import Connection
 
 _PREFIX = struct.Struct(">BI")
 _JOINED = 64 * 1024

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from tidegate.gateway.dataplane import translated
-from tidegate.gateway.grpc_calls import Methods, Streaming, Unary
-from tidegate.gateway.grpc_head import Head, read_head
-from tidegate.gateway.grpc_inbox import Message
-from tidegate.gateway.grpc_stream import Stream
+from tidegate.gateway.grpc.calls import Methods, Streaming, Unary
+from tidegate.gateway.grpc.head import Head, read_head
+from tidegate.gateway.grpc.inbox import Message
+from tidegate.gateway.grpc.stream import Stream
 from tidegate.protocol.compression import inflate
 from tidegate.protocol.errors import (
     DeadlineExceeded,

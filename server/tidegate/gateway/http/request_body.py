@@ -1,6 +1,6 @@
 """A request's body as it arrives: read within the limit, or thrown away so that the connection can be used again.
 
-How long it may take is watched by the connection (``http_protocol``), which cancels the request with a refusal.
+How long it may take is watched by the connection (``protocol``), which cancels the request with a refusal.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from starlette.types import Receive
 
 from tidegate.gateway.budget import Budget
-from tidegate.gateway.request_head import RequestHead
+from tidegate.gateway.http.request_head import RequestHead
 from tidegate.protocol.errors import PayloadTooLarge, RequestCancelled
 
 DRAINED = 64 * 1024

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import Callable
 
 from starlette.types import ASGIApp
 
-from tidegate.gateway.http_protocol import BoundedHttpProtocol, ListenerState, application, configured
-from tidegate.gateway.http_settings import HttpSettings
+from tidegate.gateway.address import bind
+from tidegate.gateway.http.protocol import BoundedHttpProtocol, ListenerState, application, configured
+from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.limits import Limits
 
@@ -22,10 +22,6 @@ log = logging.getLogger(__name__)
 
 LAST_WORDS = 1.0
 """Seconds that a request which outlived the grace gets to send its 503."""
-
-
-class CannotListen(OSError):
-    """An address that cannot be bound, in one sentence."""
 
 
 class HttpListener:
@@ -94,25 +90,3 @@ class HttpListener:
 
     def _connections(self) -> list[BoundedHttpProtocol]:
         return [c for c in self._state.connections if isinstance(c, BoundedHttpProtocol)]
-
-
-async def bind(host: str, port: int) -> socket.socket:
-    """A bound TCP socket on the first address that ``host`` resolves to.
-
-    Raises:
-        CannotListen: it does not resolve, or cannot be bound.
-    """
-    sock: socket.socket | None = None
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        family, kind, number, _, address = found[0]
-        sock = socket.socket(family, kind, number)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((address[0], port, *address[2:]))  # getaddrinfo would take port 70000 for 4464
-    except (OSError, OverflowError) as error:
-        if sock is not None:
-            sock.close()
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise CannotListen(f"cannot listen on {host}:{port}: {reason}") from error
-    sock.setblocking(False)
-    return sock

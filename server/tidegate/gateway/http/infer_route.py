@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from time import perf_counter
 
 from starlette.types import Message, Receive, Scope, Send
 
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
-from tidegate.gateway.http_protocol import REFUSAL
-from tidegate.gateway.http_settings import HttpSettings
-from tidegate.gateway.replies import Reply, error_reply
-from tidegate.gateway.request_body import RequestBody
-from tidegate.gateway.request_head import RequestHead, body_head, read_head
+from tidegate.gateway.http.protocol import REFUSAL
+from tidegate.gateway.http.replies import Reply, error_reply
+from tidegate.gateway.http.request_body import RequestBody
+from tidegate.gateway.http.request_head import RequestHead, body_head, read_head
+from tidegate.gateway.http.settings import HttpSettings
+from tidegate.gateway.http.targets import InferTarget
 from tidegate.gateway.routes import Route
-from tidegate.gateway.targets import InferTarget
 from tidegate.protocol import rest, v1
 from tidegate.protocol.compression import choose_encoding, deflate, inflate
 from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
@@ -42,6 +43,7 @@ class InferRoute:
     async def answer(self, target: InferTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the one answer of a request, and count it once."""
         started = asyncio.get_running_loop().time()
+        begun = perf_counter()  # uvloop's own time moves in whole milliseconds
         route: Route | None = None
         error: TidegateError | None = None
         body: RequestBody | None = None
@@ -55,7 +57,7 @@ class InferRoute:
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
             reply = error_reply(error)
-        self._plane.answered(route, "http", error, asyncio.get_running_loop().time() - started)
+        self._plane.answered(route, "http", error, perf_counter() - begun)
         if body is not None:
             self._budget.give(body.held)
         if error is None:

@@ -9,13 +9,13 @@ from functools import partial
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.http_settings import HttpSettings
-from tidegate.gateway.infer_route import InferRoute, refusal, refuse
-from tidegate.gateway.pages import Count, DataPages, method_not_allowed
-from tidegate.gateway.replies import CLOSE, error_reply
-from tidegate.gateway.request_body import RequestBody
-from tidegate.gateway.request_head import body_head
-from tidegate.gateway.targets import infer_target
+from tidegate.gateway.http.infer_route import InferRoute, refusal, refuse
+from tidegate.gateway.http.pages import Count, DataPages, method_not_allowed
+from tidegate.gateway.http.replies import CLOSE, error_reply
+from tidegate.gateway.http.request_body import RequestBody
+from tidegate.gateway.http.request_head import body_head
+from tidegate.gateway.http.settings import HttpSettings
+from tidegate.gateway.http.targets import infer_target
 from tidegate.protocol.errors import shown
 
 

@@ -9,8 +9,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.grpc_calls import Call, Methods, Streaming, Unary
-from tidegate.gateway.grpc_servicer import SERVICE
+from tidegate.gateway.grpc.calls import Call, Methods, Streaming, Unary
+from tidegate.gateway.grpc.servicer import SERVICE
 from tidegate.protocol.errors import InvalidRequest, ModelNotFound
 from tidegate.protocol.generated import health as pb
 from tidegate.protocol.grpc import parse_message

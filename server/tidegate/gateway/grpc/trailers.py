@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from hpack import NeverIndexedHeaderTuple
 
-from tidegate.gateway.grpc_head import ENCODINGS
+from tidegate.gateway.grpc.head import ENCODINGS
 from tidegate.protocol.errors import MethodNotAllowed, TidegateError, Unsupported, UnsupportedMediaType
 
 Header = tuple[bytes, bytes]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from tidegate.gateway.address import CannotListen, bind
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.grpc_handler import GrpcHandler
-from tidegate.gateway.grpc_health import Health
-from tidegate.gateway.grpc_reflection import Reflection
-from tidegate.gateway.grpc_servicer import Servicer
-from tidegate.gateway.grpc_settings import GrpcSettings
-from tidegate.gateway.grpc_transport import Connection, Listening
-from tidegate.gateway.listener import CannotListen, bind
+from tidegate.gateway.grpc.handler import GrpcHandler
+from tidegate.gateway.grpc.health import Health
+from tidegate.gateway.grpc.reflection import Reflection
+from tidegate.gateway.grpc.servicer import Servicer
+from tidegate.gateway.grpc.settings import GrpcSettings
+from tidegate.gateway.grpc.transport import Connection, Listening
 from tidegate.protocol.errors import TidegateError
 
 __all__ = ["CannotListen", "GrpcServer", "GrpcSettings"]

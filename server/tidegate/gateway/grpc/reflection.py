@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 
-from tidegate.gateway.grpc_calls import Call, Methods, Streaming
+from tidegate.gateway.grpc.calls import Call, Methods, Streaming
 from tidegate.protocol.errors import GrpcStatus, shown
 from tidegate.protocol.generated import reflection as pb
 from tidegate.protocol.grpc import descriptor_set, parse_message

@@ -1,0 +1,1 @@
+"""The listener for gRPC: HTTP/2 frames to calls, calls to answers, health and reflection."""
