@@ -139,6 +139,8 @@ class Times:
     """For the message of a gRPC call to arrive."""
     idle_timeout: Seconds = GRPC.idle_timeout
     """That a gRPC connection without calls is kept."""
+    linger: Seconds = HTTP.linger
+    """That a refused connection is still read from, so that the refusal arrives."""
 
 
 @Parameter(name="*", group=Group("Limits", sort_key=4))
@@ -148,10 +150,12 @@ class Bounds:
     """Connections at a time, of HTTP and of gRPC each."""
     max_concurrent_streams: Count = GRPC.max_concurrent_streams
     """Calls at a time on one gRPC connection."""
+    max_calls: Count = GRPC.max_calls
+    """Calls at a time on all gRPC connections."""
     max_receiving_bytes: Size = GRPC.max_receiving_bytes
-    """gRPC messages of all calls together that are being received or answered."""
+    """Bodies or messages of all requests together that are being received or answered, of HTTP and of gRPC each."""
     max_control_frames: Count = GRPC.max_control_frames
-    """PING, SETTINGS, PRIORITY, RST_STREAM and empty DATA frames a second of one gRPC connection."""
+    """Control and empty DATA frames a second of one gRPC connection, beyond those that its answers earn."""
     max_headers: Count = HTTP.max_headers
     """Header lines of an HTTP request."""
     max_body_bytes: Size = DEFAULT_LIMITS.max_body_bytes
