@@ -17,9 +17,9 @@ from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, R
 from tidegate.app.models import find_models, told
 from tidegate.app.serve import address, serve
 from tidegate.app.settings import ServeSettings
+from tidegate.gateway.address import CannotListen
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
-from tidegate.gateway.address import CannotListen
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import ModelLoadFailed
 from tidegate.replicas.settings import ReplicaSettings

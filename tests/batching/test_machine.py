@@ -60,7 +60,7 @@ class BatcherMachine(RuleBasedStateMachine):
             max_waiting_bytes=400,
             ageing=0.5,
             max_bucket_wait=0.2,
-            max_buckets=2,
+            max_buckets=1,
         )
         self.batcher: Batcher[Request] = Batcher("m", self.settings, lambda request: b"%d" % request.number)
         self.items: list[Item[Request]] = []

@@ -85,8 +85,8 @@ class Buckets:
         """The bucket with this key, made if need be."""
         bucket = self._buckets.get(key)
         if bucket is None:
+            self._make_room()
             bucket = self._buckets[key] = Bucket(key, Curve(self._curve_memory))
-            self._forget()
         return bucket
 
     def used(self, bucket: Bucket) -> None:
@@ -98,13 +98,13 @@ class Buckets:
         curves = [bucket.curve for bucket in self._buckets.values()]
         return tuple(LearnedCurve(c.base, c.per_row, c.margin, c.executions, c.largest) for c in curves if c.executions)
 
-    def _forget(self) -> None:
+    def _make_room(self) -> None:
         """Drop the longest unused buckets. Those with requests stay, whose number the bound of the queue limits.
 
         Two are looked at for each one that is made, so that the number comes down in time and no call takes long.
         """
         for _ in range(2):
-            if len(self._buckets) <= self._bound:
+            if len(self._buckets) < self._bound or not self._buckets:
                 return
             key, bucket = next(iter(self._buckets.items()))
             if bucket.live:

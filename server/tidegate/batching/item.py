@@ -63,7 +63,7 @@ ANYBODY = Caller()
 
 
 class Item(Generic[T]):
-    """``rows`` rows and ``nbytes`` bytes that are wanted before ``deadline``; ``payload`` is the shell's."""
+    """``rows`` rows (at least 1) and ``nbytes`` bytes, wanted before ``deadline``; ``payload`` is the shell's."""
 
     __slots__ = (
         "arrived",
