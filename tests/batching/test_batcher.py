@@ -319,6 +319,18 @@ class TestLoss:
         with pytest.raises(ExecutionFailed, match=r"this content; it is refused for another 3600 s$"):
             one.offer(item("killer"), 0.0)
 
+    def test_each_death_counts_once(self) -> None:
+        """One in company and three alone are four, and not one more on the way."""
+        one = batcher(BatchSettings(max_deaths=4))
+        for name in ("good", "killer"):
+            one.offer(item(name), 0.0)
+        one.lost(taken(one), 0.0)
+        one.complete(taken(one), 0.0, 0.1)
+        for _ in range(3):
+            assert told(one) == []
+            one.lost(taken(one), 0.0)
+        assert [name for name, _, _ in told(one)] == ["killer"]
+
     def test_one_death_convicts_nobody(self) -> None:
         """Replicas end for other reasons, too: the same content is served again."""
         one = batcher()
@@ -525,6 +537,13 @@ class TestEarlyRefusal:
         one = self.learned()
         one.offer(item("hopeless", deadline=0.5), 0.0)
         assert names(taken(one, idle=1)) == ["hopeless"]
+
+    def test_the_late_go_together(self) -> None:
+        """If nobody can finish in time, deadlines do not make the batch of an idle replica smaller."""
+        one = self.learned()
+        for name in "abc":
+            one.offer(item(name, deadline=0.5), 0.0)
+        assert names(taken(one, idle=1)) == ["a", "b", "c"]
 
     def test_who_can_finish_goes_before_who_cannot(self) -> None:
         """The last idle replica takes what has a chance; the hopeless ones are refused then, and not before."""

@@ -182,6 +182,15 @@ def test_a_bucket_does_not_starve() -> None:
     assert 2.0 <= now <= 2.5
 
 
+def test_buckets_that_have_waited_too_long_take_turns() -> None:
+    """The one that was served longest ago goes first, whatever the deadlines say."""
+    one = batcher(BatchSettings(max_batch_size=1, max_bucket_wait=1.0))
+    for number in range(9):
+        one.offer(item(number, 100.0 + number, key="klm"[number // 3]), 0.0)
+    order = [numbers(one.take(10.0 * (turn + 1), idle=1)) for turn in range(9)]
+    assert order == [[0], [3], [6], [1], [4], [7], [2], [5], [8]]
+
+
 SHARING = BatchSettings(max_batch_size=4, initial_batch_size=4, max_bucket_wait=FOREVER, max_waiting_rows=100_000)
 
 
