@@ -64,6 +64,17 @@ def test_an_answer_comes_through() -> None:
     assert repr(gateway) == "<DataPlane serving, 1 models, 0 in flight>"
 
 
+def test_without_a_batch_dimension_a_request_is_one_row() -> None:
+    """Axis 0 of such a model counts no items."""
+    gateway = plane(IdentityBackend(msgspec.structs.replace(identity_metadata("m"), batch_dimension=False)))
+
+    async def main() -> None:
+        (await gateway.infer(gateway.routes.resolve("m"), REQUEST, far())).release()
+
+    asyncio.run(main())
+    assert sample(gateway, "tidegate_rows_total", model="m", version="1") == 1
+
+
 def test_what_does_not_fit_the_model_never_reaches_it() -> None:
     """Shapes are checked before the backend is asked."""
     asked = backend()

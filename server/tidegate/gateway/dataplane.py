@@ -72,8 +72,8 @@ class DataPlane:
     def server_metadata(self) -> ServerMetadata:
         return ServerMetadata("tidegate", self.settings.version, EXTENSIONS)
 
-    def model_metadata(self, route: Route) -> ModelMetadata:
-        """The signature of a route, with all versions that are served under its name.
+    def signature(self, route: Route) -> ModelMetadata:
+        """What a request to a route is held against.
 
         Raises:
             ModelNotReady: its first load has not ended yet, so nobody knows.
@@ -81,11 +81,22 @@ class DataPlane:
         metadata = route.backend.metadata
         if metadata is None:
             raise ModelNotReady(route.model, route.backend.readiness.reason, retry_after=1.0)
+        return metadata
+
+    def model_metadata(self, route: Route) -> ModelMetadata:
+        """The signature as callers are shown it, with all versions that are served under its name.
+
+        Raises:
+            ModelNotReady: see ``signature``.
+        """
         versions = tuple(sorted(self.routes.models[route.model], key=lambda v: (len(v), v)))
-        return msgspec.structs.replace(metadata, name=route.model, versions=versions)
+        return msgspec.structs.replace(self.signature(route), name=route.model, versions=versions)
 
     def deadline(self, now: float, *wishes: float | None) -> float:
-        """The earliest of the caller's wishes (seconds from now) and the server's default, as a time of the loop."""
+        """When a request is given up, as a time of the loop.
+
+        The earliest of the caller's wishes (seconds from now), cut to the longest allowed; the default without one.
+        """
         given = [wish for wish in wishes if wish is not None]
         return now + min((*given, self.settings.max_timeout) if given else (self.settings.default_timeout,))
 
@@ -108,7 +119,8 @@ class DataPlane:
         """
         if self.draining:
             raise ShuttingDown
-        check_request(request, self.model_metadata(route))
+        signature = self.signature(route)
+        check_request(request, signature)
         metrics = self.bound(route)
         metrics.inflight.inc()
         self._enter()
@@ -125,8 +137,8 @@ class DataPlane:
         finally:
             metrics.inflight.dec()
             self._leave()
-        if request.inputs and request.inputs[0].shape:
-            metrics.rows.inc(request.inputs[0].shape[0])
+        batched = signature.batch_dimension and request.inputs
+        metrics.rows.inc(request.inputs[0].shape[0] if batched else 1)
         return answer
 
     def answered(self, route: Route | None, protocol: Protocol, error: TidegateError | None, seconds: float) -> None:

@@ -91,7 +91,7 @@ class InferRoute:
                 data = await asyncio.to_thread(inflate, data, head.content_encoding, limit=limit)
             body.hold(len(data), self._budget)
         if target.v1:
-            metadata = self._plane.model_metadata(route)
+            metadata = self._plane.signature(route)
             return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
         return rest.decode_request(
             data,
