@@ -25,7 +25,7 @@ BATCH = 32
 
 
 def batcher() -> Batcher[int]:
-    return Batcher("m", BatchSettings(max_batch_size=BATCH, initial_batch_size=BATCH), lambda payload: b"")
+    return Batcher("m", BatchSettings(max_batch=BATCH, initial_batch_size=BATCH), lambda payload: b"")
 
 
 def filled(make: Callable[[int], Item[int]], depth: int, ask: bool = False) -> float:

@@ -24,7 +24,7 @@ from tidegate.protocol.errors import (
     TidegateError,
 )
 
-EIGHT = BatchSettings(max_batch_size=8, initial_batch_size=8)
+EIGHT = BatchSettings(max_batch=8, initial_batch_size=8)
 
 
 def batcher(settings: BatchSettings = EIGHT) -> Batcher[str]:
@@ -36,7 +36,7 @@ def item(name: str = "r", rows: int = 1, deadline: float = 60.0, *, key: str = "
 
 
 def taken(one: Batcher[str], now: float = 0.0, *, idle: int = 1, frees_at: float | None = None) -> Batch[str]:
-    batch = one.take(now, idle=idle, frees_at=frees_at)
+    batch = one.take(now, idle=idle, frees_at=frees_at, handover=0.002)
     assert batch is not None
     return batch
 
@@ -59,14 +59,13 @@ def teach(one: Batcher[str], rows: int, seconds: float, now: float = 0.0, times:
 @given(
     settings=st.builds(
         BatchSettings,
-        max_batch_size=st.integers(1, 64),
+        max_batch=st.integers(1, 64),
         max_batch_bytes=st.integers(1, 1000),
         initial_batch_size=st.integers(1, 64),
         batch_sizes=st.sampled_from([(), (4, 16)]),
         max_latency=st.floats(0.0, 10.0),
-        handover=st.floats(0.0, 1.0),
-        max_waiting_rows=st.integers(0, 10),
-        max_waiting_bytes=st.integers(0, 10),
+        max_queue=st.integers(0, 10),
+        max_queue_bytes=st.integers(0, 10),
         idempotent=st.booleans(),
         refuse_early=st.booleans(),
     ),
@@ -104,7 +103,7 @@ def test_a_batch_is_closed_when_a_busy_replica_is_about_to_be_free() -> None:
     """Not before: what arrives in between goes with it. The batcher says when to ask again."""
     one = batcher()
     one.offer(item("a"), 0.0)
-    assert one.take(0.0, idle=0, frees_at=0.1) is None
+    assert one.take(0.0, idle=0, frees_at=0.1, handover=0.002) is None
     assert one.next_wake() == pytest.approx(0.098)
     one.offer(item("b"), 0.05)
     batch = taken(one, 0.099, idle=0, frees_at=0.1)
@@ -124,12 +123,12 @@ def test_buckets_do_not_mix_and_do_not_block_each_other() -> None:
     one.offer(item("a", deadline=5.0, key="k"), 0.0)
     one.offer(item("b", 8, deadline=6.0, key="l"), 0.0)
     assert names(taken(one, 0.0, idle=0, frees_at=1.0)) == ["b"]
-    assert one.take(0.0, idle=0, frees_at=1.0) is None
+    assert one.take(0.0, idle=0, frees_at=1.0, handover=0.002) is None
     assert names(taken(one, 0.0)) == ["a"]
 
 
 class TestMaxLatency:
-    SETTINGS = BatchSettings(max_batch_size=8, initial_batch_size=8, max_latency=0.05)
+    SETTINGS = BatchSettings(max_batch=8, initial_batch_size=8, max_latency=0.05)
 
     def test_requests_are_held_until_then(self) -> None:
         """Several that wait are held back, at most that long from the arrival of the first."""
@@ -182,7 +181,7 @@ class TestSplit:
 
     def test_memory_splits_too(self) -> None:
         """The bytes of a batch are bounded as its rows are."""
-        one = batcher(BatchSettings(max_batch_size=8, max_batch_bytes=30))
+        one = batcher(BatchSettings(max_batch=8, max_batch_bytes=30))
         one.offer(item("big", 7, row_bytes=10), 0.0)
         assert [taken(one).rows for _ in range(3)] == [3, 3, 1]
 
@@ -314,7 +313,7 @@ class TestLoss:
             killer = item("killer")
             one.offer(killer, 0.0)
             batch = taken(one)
-            one.cancel(killer)
+            one.cancel(killer, 0.0)
             one.lost(batch, 0.0)
         with pytest.raises(ExecutionFailed, match=r"this content; it is refused for another 3600 s$"):
             one.offer(item("killer"), 0.0)
@@ -388,8 +387,8 @@ class TestEnds:
         """It is never executed after that, its result is dropped, and the other one never notices."""
         one = batcher()
         subject, batches = self.to(point, one)
-        one.cancel(subject)
-        one.cancel(subject)
+        one.cancel(subject, 0.0)
+        one.cancel(subject, 0.0)
         assert subject.state is (State.COMPLETED if point == "completed" else State.CANCELLED)
         assert self.finish(one, batches) == ([] if point == "completed" else ["other"])
         assert told(one) == []
@@ -442,7 +441,7 @@ class TestEnds:
         one.offer(item("a"), 0.0)
         batch = taken(one)
         one.offer(item("b"), 0.0)
-        one.refuse(ShuttingDown)
+        one.refuse(ShuttingDown, 0.0)
         assert told(one) == [("b", ShuttingDown, "the server is shutting down")]
         assert [part.item.payload for part in one.complete(batch, 0.0, 0.1)] == ["a"]
 
@@ -456,7 +455,7 @@ class TestEnds:
 class TestBounds:
     def test_rows(self) -> None:
         """The request that is one row too many is turned away; a smaller one is not."""
-        one = batcher(BatchSettings(max_waiting_rows=10))
+        one = batcher(BatchSettings(max_queue=10))
         one.offer(item(rows=7), 0.0)
         with pytest.raises(
             Overloaded, match=r"^model 'm' has 1 requests with 7 rows waiting, which is as many as it may$"
@@ -467,20 +466,20 @@ class TestBounds:
 
     def test_bytes(self) -> None:
         """They are bounded by themselves."""
-        one = batcher(BatchSettings(max_waiting_bytes=100))
+        one = batcher(BatchSettings(max_queue_bytes=100))
         one.offer(item(row_bytes=60), 0.0)
         with pytest.raises(Overloaded):
             one.offer(item(row_bytes=60), 0.0)
 
     def test_who_finds_nobody_waiting_is_taken_whatever_its_size(self) -> None:
         """Otherwise it could never be served."""
-        one = batcher(BatchSettings(max_waiting_rows=10, max_waiting_bytes=10))
+        one = batcher(BatchSettings(max_queue=10, max_queue_bytes=10))
         one.offer(item(rows=1000), 0.0)
 
     @pytest.mark.parametrize(("waiting", "seconds"), [(8, 1.0), (2000, 20.0), (4000, 30.0)])
     def test_retry_after_is_how_long_the_queue_takes(self, waiting: int, seconds: float) -> None:
         """100 rows per second, learned from the time between completions; at least 1 s, at most the setting."""
-        one = batcher(BatchSettings(max_batch_size=10, initial_batch_size=10, max_waiting_rows=waiting))
+        one = batcher(BatchSettings(max_batch=10, initial_batch_size=10, max_queue=waiting))
         now = 0.0
         one.offer(item(rows=10, deadline=1e6), now)
         batch = taken(one, now)
@@ -498,7 +497,7 @@ class TestBounds:
 
     def test_retry_after_before_anything_is_known(self) -> None:
         """A second."""
-        one = batcher(BatchSettings(max_waiting_rows=1))
+        one = batcher(BatchSettings(max_queue=1))
         one.offer(item(), 0.0)
         with pytest.raises(Overloaded) as raised:
             one.offer(item(), 0.0)
@@ -529,7 +528,7 @@ class TestEarlyRefusal:
         """A request that could finish now cannot if it has to wait first."""
         one = self.learned(0.1)
         one.offer(item("hopeless", 8, deadline=1.5), 0.0)
-        assert one.take(0.0, idle=0, frees_at=1.45) is None
+        assert one.take(0.0, idle=0, frees_at=1.45, handover=0.002) is None
         assert len(told(one)) == 1
 
     def test_never_while_a_replica_is_idle(self) -> None:
@@ -611,7 +610,7 @@ class TestSize:
 
     def test_sizes_are_explored_by_small_steps(self) -> None:
         """From the initial size by a quarter of the largest that went well."""
-        one = batcher(BatchSettings(max_batch_size=64, initial_batch_size=4, max_waiting_rows=10_000))
+        one = batcher(BatchSettings(max_batch=64, initial_batch_size=4, max_queue=10_000))
         for _ in range(400):
             one.offer(item(), 0.0)
         sizes = []
@@ -623,7 +622,7 @@ class TestSize:
 
     def test_a_batch_is_padded_to_an_allowed_size(self) -> None:
         """It is not filled beyond the size whose padding fits."""
-        one = batcher(BatchSettings(max_batch_size=20, initial_batch_size=20, batch_sizes=(2, 8, 16)))
+        one = batcher(BatchSettings(max_batch=20, initial_batch_size=20, batch_sizes=(2, 8, 16)))
         for _ in range(19):
             one.offer(item(), 0.0)
         first, second = taken(one), taken(one)
@@ -658,7 +657,7 @@ def test_statistics_tell_the_state() -> None:
 
 def test_buckets_that_are_not_used_are_forgotten() -> None:
     """Their number is bounded; those with requests stay."""
-    one = batcher(BatchSettings(max_buckets=3, max_waiting_rows=100))
+    one = batcher(BatchSettings(max_buckets=3, max_queue=100))
     one.offer(item("stays", key="stays"), 0.0)
     for number in range(20):
         one.offer(item(key=str(number), deadline=1.0), 0.0)
@@ -672,6 +671,6 @@ def test_readiness_errors_pass_through() -> None:
     one = batcher()
     for name in "ab":
         one.offer(item(name), 0.0)
-    one.refuse(lambda: ModelNotReady("m", "loading"))
+    one.refuse(lambda: ModelNotReady("m", "loading"), 0.0)
     errors = [error for _, error in one.failures()]
     assert len({id(error) for error in errors}) == 2

@@ -49,15 +49,15 @@ class BatcherMachine(RuleBasedStateMachine):
         self, max_latency: float, sizes: tuple[int, ...], idempotent: bool, refuse_early: bool, max_batch_bytes: int
     ) -> None:
         self.settings = BatchSettings(
-            max_batch_size=8,
+            max_batch=8,
             initial_batch_size=2,
             max_batch_bytes=max_batch_bytes,
             max_latency=max_latency,
             batch_sizes=sizes,
             idempotent=idempotent,
             refuse_early=refuse_early,
-            max_waiting_rows=40,
-            max_waiting_bytes=400,
+            max_queue=40,
+            max_queue_bytes=400,
             ageing=0.5,
             max_bucket_wait=0.2,
             max_buckets=1,
@@ -136,7 +136,7 @@ class BatcherMachine(RuleBasedStateMachine):
         """A caller cancels, at whatever point its request is, answered or not."""
         item = data.draw(st.sampled_from(self.items[-12:]))
         answered = item.answered
-        self.batcher.cancel(item)
+        self.batcher.cancel(item, self.now)
         if not answered:
             assert item.state is State.CANCELLED
             item.payload.answers.append("cancelled")
@@ -162,7 +162,7 @@ class BatcherMachine(RuleBasedStateMachine):
             refused = self.batcher.statistics(self.now).counts.refused_early
             depth = self.batcher.statistics(self.now).depth.requests
             frees_at = None if idle else self.now + 0.004
-            batch = self.batcher.take(self.now, idle=len(idle), frees_at=frees_at)
+            batch = self.batcher.take(self.now, idle=len(idle), frees_at=frees_at, handover=0.002)
             still_idle = max(0, len(idle) - (batch is not None))
             assert still_idle == 0 or self.batcher.statistics(self.now).counts.refused_early == refused
             self.answer()
@@ -185,7 +185,7 @@ class BatcherMachine(RuleBasedStateMachine):
             assert 0 <= part.start < part.stop <= part.item.rows
             assert part.whole or part.item.rows > part.item.largest
             offset += part.rows
-        assert batch.rows == offset <= self.settings.max_batch_size
+        assert batch.rows == offset <= self.settings.max_batch
         assert batch.size in self.settings.batch_sizes or not self.settings.batch_sizes
         if len(batch.parts) > 1:
             assert sum(part.rows * part.item.row_bytes for part in batch.parts) <= self.settings.max_batch_bytes

@@ -22,7 +22,7 @@ class World:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.batcher: Batcher[int] = Batcher("m", BatchSettings(max_waiting_rows=600), lambda number: b"%d" % number)
+        self.batcher: Batcher[int] = Batcher("m", BatchSettings(max_queue=600), lambda number: b"%d" % number)
         self.replicas: list[list[Batch[int]]] = [[], [], []]
         self.ends: list[float] = [inf, inf, inf]
         self.items: dict[int, Item[int]] = {}
@@ -69,7 +69,7 @@ class World:
     def leave(self, number: int, now: float) -> None:
         item = self.items[number]
         if not item.answered:
-            self.batcher.cancel(item)
+            self.batcher.cancel(item, now)
             self.answer(item)
 
     def end(self, which: int, now: float) -> None:
@@ -104,7 +104,7 @@ class World:
             if which < 0:
                 self.batcher.expire(now)
                 break
-            batch = self.batcher.take(now, idle=len(idle), frees_at=None if idle else self.ends[which])
+            batch = self.batcher.take(now, idle=len(idle), frees_at=None if idle else self.ends[which], handover=0.002)
             if batch is None:
                 break
             assert all(part.item.deadline > now for part in batch.parts)

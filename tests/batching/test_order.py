@@ -13,7 +13,7 @@ from tidegate.batching.item import ANYBODY, Caller, Item
 from tidegate.batching.settings import BatchSettings
 
 FOREVER = 1000.0
-SETTINGS = BatchSettings(max_batch_size=4, initial_batch_size=4, ageing=5.0, max_bucket_wait=2.0)
+SETTINGS = BatchSettings(max_batch=4, initial_batch_size=4, ageing=5.0, max_bucket_wait=2.0)
 
 
 def batcher(settings: BatchSettings = SETTINGS) -> Batcher[int]:
@@ -184,14 +184,14 @@ def test_a_bucket_does_not_starve() -> None:
 
 def test_buckets_that_have_waited_too_long_take_turns() -> None:
     """The one that was served longest ago goes first, whatever the deadlines say."""
-    one = batcher(BatchSettings(max_batch_size=1, max_bucket_wait=1.0))
+    one = batcher(BatchSettings(max_batch=1, max_bucket_wait=1.0))
     for number in range(9):
         one.offer(item(number, 100.0 + number, key="klm"[number // 3]), 0.0)
     order = [numbers(one.take(10.0 * (turn + 1), idle=1)) for turn in range(9)]
     assert order == [[0], [3], [6], [1], [4], [7], [2], [5], [8]]
 
 
-SHARING = BatchSettings(max_batch_size=4, initial_batch_size=4, max_bucket_wait=FOREVER, max_waiting_rows=100_000)
+SHARING = BatchSettings(max_batch=4, initial_batch_size=4, max_bucket_wait=FOREVER, max_queue=100_000)
 
 
 @pytest.mark.parametrize(

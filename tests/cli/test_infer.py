@@ -171,4 +171,5 @@ def test_nobody_listens_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_deadline_ends_the_call(way: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """The model takes longer than the caller waits."""
     assert run(["infer", "echo", "--input", "x=1,2", "--param", "slow=0.4", "--timeout", "0.1", *way]) == 1
-    assert "did not answer" in capsys.readouterr().err
+    told = capsys.readouterr().err  # the client and the server keep the same deadline; either may be first
+    assert "did not answer" in told or "deadline passed" in told

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import fields
 
 import pytest
-from cyclopts import App
+from cyclopts import App, CycloptsError
 
+from tidegate.batching.padding import PaddedDimension
+from tidegate.batching.settings import BatchSettings
 from tidegate.cli.failure import Failure
-from tidegate.cli.options import DEFAULTS, Options, parse_size, show_size
+from tidegate.cli.options import DEFAULTS, Options
 from tidegate.cli.serve import named_values, settings_of
+from tidegate.cli.values import parse_padding, parse_size, parse_weight, show_size
+from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
@@ -63,6 +67,8 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert settings.http == HttpSettings()
     assert settings.grpc == GrpcSettings()
     assert settings.replica == ReplicaSettings()
+    assert settings.batching == BatchSettings()
+    assert settings.gateway.caller == CallerSettings()
     assert settings.gateway.limits == DEFAULT_LIMITS
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
 
@@ -74,6 +80,28 @@ def test_every_limit_of_a_request_can_be_set() -> None:
     assert settings_of(parsed(*words)).gateway.limits == Limits(*range(1, len(names) + 1))
 
 
+WORDS: dict[str, list[str]] = {
+    "nan": ["--nan", "string"],
+    "refuse_early": ["--no-refuse-early"],
+    "batch_sizes": ["--batch-sizes", "1,2"],
+    "pad": ["--pad", "x:1=8"],
+    "tenant_weight": ["--tenant-weight", "a=2"],
+}
+"""Of the options for which adding one to the default is no other value."""
+
+
+def another(value: object) -> list[str]:
+    """How an option says that it is not its default; a flag by being there."""
+    match value:
+        case bool():
+            return []
+        case str():
+            return [f"{value}x"]
+        case int() | float():
+            return [str(int(value) + 1)]
+    raise AssertionError(f"{value!r} has a form of its own, which stands in WORDS")
+
+
 def test_every_option_reaches_a_setting() -> None:
     """Changing any one of them changes the settings; none is read and dropped."""
     default = settings_of(DEFAULTS)
@@ -82,10 +110,108 @@ def test_every_option_reaches_a_setting() -> None:
             if field.name in ("log_level", "log_format"):
                 continue  # the process' log is no part of the server
             value = getattr(group, field.name)
-            words = [] if isinstance(value, bool) else [f"{value}x" if isinstance(value, str) else str(int(value) + 1)]
-            words = ["string"] if field.name == "nan" else words
-            options = parsed(f"--{field.name.replace('_', '-')}", *words)
-            assert settings_of(options) != default, field.name
+            words = WORDS.get(field.name) or [f"--{field.name.replace('_', '-')}", *another(value)]
+            assert settings_of(parsed(*words)) != default, field.name
+
+
+def test_batches_and_callers_are_what_the_options_say() -> None:
+    """Those that are said in a form of their own arrive as what they mean."""
+    words = "--batch-sizes 1,4,16 --pad ids:1=16,32 --pad mask:1=16,32:-1 --non-idempotent --no-refuse-early"
+    settings = settings_of(parsed(*words.split()))
+    assert settings.batching == BatchSettings(
+        batch_sizes=(1, 4, 16),
+        padded_dimensions=(PaddedDimension("ids", 1, (16, 32)), PaddedDimension("mask", 1, (16, 32), -1)),
+        idempotent=False,
+        refuse_early=False,
+    )
+    words = "--priority-levels 3 --default-priority 2 --tenant-header X-Team --tenant-weight a=2 --tenant-weight b=0.5"
+    assert settings_of(parsed(*words.split())).gateway.caller == CallerSettings(
+        priority_levels=3, default_priority=2, tenant_header="X-Team", tenant_weights={"a": 2.0, "b": 0.5}
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "dimension"),
+    [
+        pytest.param("ids:1=16", PaddedDimension("ids", 1, (16,)), id="one-size"),
+        pytest.param("ids:2=16,32,64", PaddedDimension("ids", 2, (16, 32, 64)), id="sizes"),
+        pytest.param("ids:1=16:-1", PaddedDimension("ids", 1, (16,), -1), id="fill"),
+        pytest.param("ids:1=16:0.5", PaddedDimension("ids", 1, (16,), 0.5), id="fraction"),
+        pytest.param("a=b:x:0:1=16", PaddedDimension("a=b:x:0", 1, (16,)), id="a-name-of-any-signs"),
+    ],
+)
+def test_a_padded_dimension_is_read(text: str, dimension: PaddedDimension) -> None:
+    """INPUT:AXIS=SIZES, with :FILL where the new elements are not 0."""
+    assert parse_padding(text) == dimension
+
+
+@pytest.mark.parametrize("text", ["", "x", "x=1", "x:1", "x:1=", ":1=8", "x:a=8", "x:=8", "x:-1=8"])
+def test_other_texts_are_no_padded_dimensions(text: str) -> None:
+    """The form is told."""
+    with pytest.raises(ValueError, match=r"is not INPUT:AXIS=SIZE,SIZE or INPUT:AXIS=SIZE,SIZE:FILL$"):
+        parse_padding(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "weight"),
+    [("a=2", ("a", 2.0)), ("a=0.25", ("a", 0.25)), ("a=b=1", ("a=b", 1.0)), ("[a] b=1", ("[a] b", 1.0))],
+)
+def test_the_weight_of_a_tenant_is_read(text: str, weight: tuple[str, float]) -> None:
+    """A tenant may have any name."""
+    assert parse_weight(text) == weight
+
+
+@pytest.mark.parametrize("text", ["", "a", "=1", "a=", "a=0", "a=-1", "a=inf", "a=nan"])
+def test_other_texts_are_no_weights(text: str) -> None:
+    """A tenant that is to have nothing is not to be let in, which is the work of others."""
+    with pytest.raises(ValueError, match=r"is not NAME=WEIGHT with a number above 0$"):
+        parse_weight(text)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param("--max-batch 0", 'Invalid value "0" for --max-batch. Must be >= 1.', id="no-rows"),
+        pytest.param("--replicas 0", 'Invalid value "0" for --replicas. Must be >= 1.', id="no-replicas"),
+        pytest.param("--max-latency=-1", 'Invalid value "-1.0" for --max-latency. Must be >= 0.', id="negative"),
+        pytest.param("--batch-sizes 1;2", 'Invalid value for --batch-sizes: "1;2" is no list of', id="no-list"),
+        pytest.param("--pad x:0=8", "Invalid value for --pad: axis is 0, expected at least 1", id="rows-axis"),
+        pytest.param("--pad x:1=8 --pad y", 'Invalid value for --pad: "y" is not INPUT:AXIS=SIZE', id="second-pad"),
+        pytest.param("--pad [1]", 'Invalid value for --pad: "[1]" is not INPUT:AXIS=SIZE', id="no-json"),
+        pytest.param("--tenant-weight a=x", 'Invalid value for --tenant-weight: "x" is no number', id="no-number"),
+        pytest.param("--tenant-weight a=1 --tenant-weight a=2", 'tenant "a" is given twice', id="tenant-twice"),
+        pytest.param("--cache-bytes -1", 'Invalid value for --cache-bytes: "-1" is no size', id="negative-size"),
+    ],
+)
+def test_a_value_that_its_option_cannot_have_is_refused(words: str, problem: str) -> None:
+    """While the line is read, with the option's name."""
+    with pytest.raises(CycloptsError) as raised:
+        parsed(*words.split())
+    raised.value.verbose = False
+    assert problem in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        pytest.param("--batch-sizes 4,2", "--batch-sizes is 4,2, expected ascending whole numbers of at", id="order"),
+        pytest.param("--max-batch-bytes 0", "--max-batch-bytes is 0, expected at least 1", id="no-bytes"),
+        pytest.param("--ageing inf", "--ageing is inf, expected a finite number of seconds, at least 0", id="infinite"),
+        pytest.param("--quarantine-seconds 0", "--quarantine-seconds is 0, expected a number of seconds", id="no-time"),
+        pytest.param(
+            "--pad x:1=8 --pad x:1=16", "--pad has axis 1 of input 'x' more than once, expected once", id="pad-twice"
+        ),
+        pytest.param("--priority-levels 3", "--default-priority is 5, expected 1 to 3", id="levels"),
+        pytest.param("--default-priority 10", "--default-priority is 10, expected 1 to 9", id="default"),
+        pytest.param("--tenant-header Host", "--tenant-header is 'Host', expected a header that has no", id="header"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(words: str, problem: str) -> None:
+    """Before anything is started; it is an error of the command line."""
+    with pytest.raises(Failure) as raised:
+        settings_of(parsed(*words.split()))
+    assert raised.value.cause.startswith(problem)
+    assert raised.value.code == 2
 
 
 def test_the_host_is_one_for_all_ports() -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tidegate.cli.main import build
-from tidegate.cli.options import DEFAULTS, Size, Times, show_size
+from tidegate.cli.options import DEFAULTS, Times
+from tidegate.cli.values import show_size
 from tidegate.protocol import errors
 from tidegate.telemetry.metrics import Metrics
 
@@ -34,13 +35,17 @@ def option(name: str) -> str:
 def default_and_unit(group: object, name: str, kind: Any) -> tuple[str, str]:
     """As the page shows them."""
     value = getattr(group, name)
-    if kind in (Size, "Size"):
+    if kind == "Size":
         return show_size(value), "bytes"
-    if isinstance(group, Times):
+    if kind == "Seconds" or isinstance(group, Times):
         return f"{value:g}", "s"
+    if kind in ("Rows", "RowSizes") or name == "max_queue":
+        return str(value or "–"), "rows"
     if isinstance(value, bool):
         return "on" if value else "off", ""
-    return value.value if isinstance(value, StrEnum) else str(value) or "–", ""
+    return value.value if isinstance(value, StrEnum) else str(value or "–") if isinstance(value, str | tuple) else str(
+        value
+    ), ""
 
 
 def test_every_option_of_serve_is_in_the_settings() -> None:

@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from tidegate.gateway.backend import Readiness
+from tidegate.gateway.backend import ANYBODY, Caller, Readiness
+from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings, translated
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import (
@@ -26,6 +27,7 @@ from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Tensor
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.backends import IdentityBackend, identity_metadata
+from tidegate.testing.clock import run_virtual
 
 REQUEST = InferRequest("m", (Tensor.from_numpy("fp32", np.ones((3, 2), np.float32)),))
 
@@ -132,20 +134,52 @@ def test_a_foreign_error_stays_in_the_log(caplog: pytest.LogCaptureFixture) -> N
     assert "secret" in caplog.text
 
 
-def test_a_deadline_that_passes_withdraws_the_request() -> None:
-    """At the deadline the backend is cancelled and the caller told."""
+def test_the_backend_keeps_the_deadline() -> None:
+    """It is told the deadline and answers by then; the data plane sets no timer of its own."""
     holding = backend()
     gateway = plane(holding)
 
     async def main() -> None:
         holding.gate = asyncio.Event()
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         with pytest.raises(DeadlineExceeded, match=r"^model 'm' did not answer before the request's deadline$"):
-            await gateway.infer(gateway.routes.resolve("m"), REQUEST, now + 0.001)
+            await gateway.infer(gateway.routes.resolve("m"), REQUEST, 30.0)
+        assert loop.time() == 30.0
+
+    run_virtual(main())
+    assert sample(gateway, "tidegate_inflight_requests", model="m", version="1") == 0
+
+
+def test_the_backend_hears_who_asks() -> None:
+    """The caller reaches it as it was given, and is anybody where none was."""
+    asked = backend()
+    gateway = plane(asked)
+    route = gateway.routes.resolve("m")
+    acme = Caller("acme", 2.0, 1)
+
+    async def main() -> None:
+        (await gateway.infer(route, REQUEST, far(), acme)).release()
+        (await gateway.infer(route, REQUEST, far())).release()
 
     asyncio.run(main())
-    assert holding.cancelled == 1
-    assert sample(gateway, "tidegate_inflight_requests", model="m", version="1") == 0
+    assert asked.callers == [acme, ANYBODY]
+
+
+def test_a_request_that_says_nothing_is_of_the_default_caller() -> None:
+    """All such requests share one value, so that the common case costs nothing."""
+    gateway = plane(settings=GatewaySettings("0", caller=CallerSettings(default_priority=3)))
+    caller = gateway.caller(REQUEST, "")
+    assert caller == Caller("", 1.0, 3)
+    assert gateway.caller(REQUEST, "") is caller
+
+
+def test_a_request_says_who_asks() -> None:
+    """By its parameter and by the tenant that its listener has read."""
+    gateway = plane(settings=GatewaySettings("0", caller=CallerSettings(tenant_weights={"acme": 2.0})))
+    urgent = msgspec.structs.replace(REQUEST, parameters={"priority": 1})
+    assert gateway.caller(urgent, "") == Caller("", 1.0, 1)
+    assert gateway.caller(REQUEST, "acme") == Caller("acme", 2.0, 5)
+    assert gateway.caller(urgent, "acme") == Caller("acme", 2.0, 1)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tidegate.gateway.caller import TenantHeader
 from tidegate.gateway.http.request_head import RequestHead, body_head, read_head
 from tidegate.protocol.errors import InvalidRequest, UnsupportedMediaType
+
+TENANTS = TenantHeader(b"x-tenant-id", 8)
 
 
 def test_nothing_said_is_none() -> None:
@@ -63,6 +66,35 @@ def test_a_header_that_counts_is_given_once(name: str) -> None:
     """Of two values nobody can tell which one was meant."""
     with pytest.raises(InvalidRequest, match=rf"^header '{name}' is given more than once$"):
         read_head([(name.lower().encode(), b"1"), (name.lower().encode(), b"1")])
+
+
+def test_the_tenant_is_read() -> None:
+    """From the header that is configured, whatever else stands there."""
+    assert read_head([(b"x", b"y"), (b"x-tenant-id", b"acme")], TENANTS).tenant == "acme"
+
+
+@pytest.mark.parametrize("headers", [[], [(b"x-tenant-id", b"")], [(b"x-tenant", b"acme")]])
+def test_no_tenant_is_none(headers: list[tuple[bytes, bytes]]) -> None:
+    """A request without the header, or with nothing in it, is nobody's in particular."""
+    assert read_head(headers, TENANTS).tenant == ""
+
+
+def test_without_a_tenant_header_nobody_looks() -> None:
+    """Switched off, the same header is one that nobody knows, however often it is there."""
+    headers = [(b"x-tenant-id", b"acme"), (b"x-tenant-id", b"\xff" * 9), (b"content-length", b"3")]
+    assert read_head(headers) == RequestHead(3, False, None, None, "", "", expects_continue=False)
+
+
+def test_two_tenants_are_refused() -> None:
+    """Also where both have the same name, for then something between is set up wrongly."""
+    with pytest.raises(InvalidRequest, match=r"^header 'x-tenant-id' is given more than once$"):
+        read_head([(b"x-tenant-id", b"a"), (b"x-tenant-id", b"a")], TENANTS)
+
+
+def test_a_tenant_that_is_no_name_is_refused() -> None:
+    """Before the body is read; what a name is stands in ``gateway.caller``."""
+    with pytest.raises(InvalidRequest, match=r"^header 'x-tenant-id' has 9 bytes, at most 8 are allowed$"):
+        read_head([(b"x-tenant-id", b"a" * 9)], TENANTS)
 
 
 def test_other_headers_may_repeat() -> None:

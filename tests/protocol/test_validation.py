@@ -74,9 +74,6 @@ def test_fits(good: InferRequest) -> None:
             id="no-rows",
         ),
         pytest.param(
-            request(tensor("x", FP32, 5, 2), GOOD_Y), "input 'x': has 5 rows, the model takes at most 4", id="rows"
-        ),
-        pytest.param(
             request(GOOD_X, GOOD_Y, outputs=("q\n",)), "model 'm' has no output 'q\\n'; expected 'z'", id="output"
         ),
     ],

@@ -20,6 +20,7 @@ import psutil
 import pytest
 import uvloop
 
+from tidegate.batching.settings import BatchSettings
 from tidegate.gateway.backend import Backend
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import (
@@ -28,7 +29,6 @@ from tidegate.protocol.errors import (
     ModelLoadFailed,
     ModelNotReady,
     Overloaded,
-    ReplicaLost,
     ShuttingDown,
     TidegateError,
 )
@@ -68,10 +68,11 @@ class Stage:
         os.mkfifo(path)
         return path
 
-    def backend(self, model: Path, **settings: Any) -> LocalBackend:
+    def backend(self, model: Path, batching: BatchSettings | None = None, **settings: Any) -> LocalBackend:
         changed = {"directory": str(self.workers), "backoff_initial": 0.01, **settings}
         artifact = Artifact("m", "3", model)
-        return LocalBackend(artifact, "fake", ReplicaSettings(**changed), self.metrics.bind("m", "3"))
+        metrics = self.metrics.bind("m", "3")
+        return LocalBackend(artifact, "fake", ReplicaSettings(**changed), metrics, batching or BatchSettings())
 
     @contextlib.asynccontextmanager
     async def ready(self, model: Path | None = None, **settings: Any) -> AsyncIterator[LocalBackend]:
@@ -132,8 +133,15 @@ def without_reader(descriptor: int) -> None:
     assert poll.poll(60_000)
 
 
+def depth(backend: LocalBackend) -> tuple[int, int]:
+    """Batches at the worker, and requests that wait."""
+    batcher = backend.statistics().batcher
+    assert batcher is not None
+    return batcher.depth.inflight_batches, batcher.depth.requests
+
+
 def worker(backend: LocalBackend) -> int:
-    pid = backend.statistics().pid
+    pid = backend.replicas[0].pid
     assert pid is not None
     return pid
 
@@ -155,9 +163,8 @@ def test_infer(stage: Stage) -> None:
                 await check(backend)
                 await check(backend, LARGE)
             await asyncio.gather(*(check(backend, LARGE + n) for n in range(20)))
-            await check(backend, np.zeros((0, 4), dtype=np.float32))
             assert stage.sample("tidegate_model_ready") == 1
-        assert repr(backend) == "<LocalBackend m version 3, stopped>"
+        assert repr(backend) == "<LocalBackend m version 3, 1 stopped>"
         assert stage.sample("tidegate_model_ready") == 0
         assert stage.sample("tidegate_model_load_duration_seconds_count") == 1
 
@@ -266,23 +273,23 @@ def test_killed_while_executing(stage: Stage) -> None:
             first.close()
             (await opened(gate)).close()  # the next worker is at it
             await asyncio.gather(executing, behind)
-            assert backend.statistics().restarts == 1
+            assert backend.replicas[0].restarts == 1
             assert stage.sample("tidegate_replica_restarts_total", reason="exit") == 1
 
     run(main())
 
 
 def test_a_request_that_kills(stage: Stage) -> None:
-    """Two workers die of it, then it is answered with 503; everybody else is served."""
+    """Two workers die of it, then it is refused by its content; everybody else is served."""
 
     async def main() -> None:
         async with stage.ready() as backend:
             killer = asyncio.create_task(infer(backend, SMALL, 60.0, crash=True))
             others = [asyncio.create_task(check(backend, LARGE)) for _ in range(5)]
-            with pytest.raises(ReplicaLost, match=r"2 workers ended while they executed this request"):
+            with pytest.raises(ExecutionFailed, match=r"^replicas of model 'm' ended whenever they executed this"):
                 await killer
             await asyncio.gather(*others)
-            assert backend.statistics().restarts == 2
+            assert backend.replicas[0].restarts == 2
             assert backend.readiness.ready
 
     run(main())
@@ -294,15 +301,14 @@ def test_a_crash_loop(stage: Stage) -> None:
     async def main() -> None:
         backend = stage.backend(stage.model(load={"crash": True}), crash_loop_failures=3, backoff_max=60.0)
         await backend.start()
-        waiting = asyncio.create_task(infer(backend))
+        with pytest.raises(ModelNotReady, match=r"^model 'm' is not ready: it has not been loaded yet$"):
+            await infer(backend)
         message = (
             "model 'm' is not ready: it failed 3 times in a row; "
             "the last time its worker was killed by SIGKILL while it loaded"
         )
         with pytest.raises(ModelNotReady, match=rf"^{message}$"):
             await backend.wait_ready(60)
-        with pytest.raises(ModelNotReady, match=rf"^{message}$"):
-            await waiting
         with pytest.raises(ModelNotReady, match=rf"^{message}$"):
             await infer(backend)
         assert not backend.readiness.ready
@@ -344,8 +350,9 @@ def test_a_model_that_cannot_be_loaded(stage: Stage) -> None:
                 await backend.wait_ready(60)
         with pytest.raises(ModelNotReady, match=r"^model 'm' is not ready: written by a newer version$"):
             await infer(backend)
-        statistics = backend.statistics()
-        assert (statistics.state, statistics.pid, statistics.restarts) == ("failed", None, 0)
+        [replica] = backend.replicas
+        assert (replica.state, replica.pid, replica.restarts) == ("failed", None, 0)
+        assert backend.statistics().replicas == {"failed": 1}
         await backend.stop()
 
     run(main())
@@ -370,7 +377,7 @@ def test_a_load_that_fails_once(stage: Stage) -> None:
         pytest.param({"load_timeout": 0.2}, "took longer than 0.2 s to load", id="load"),
     ],
 )
-def test_too_slow_to_begin(stage: Stage, settings: dict[str, float], reason: str) -> None:
+def test_too_slow_to_begin(stage: Stage, settings: dict[str, Any], reason: str) -> None:
     """A worker that does not get ready in time is ended, and said to be why."""
 
     async def main() -> None:
@@ -400,7 +407,7 @@ def test_hanging(
             stuck = asyncio.create_task(infer(backend, SMALL, 60.0, **{parameter: True}))
             await asyncio.sleep(0)
             behind = asyncio.create_task(check(backend))
-            with pytest.raises(ReplicaLost):
+            with pytest.raises(ExecutionFailed):
                 await stuck
             await behind
             assert stage.sample("tidegate_replica_restarts_total", reason=reason) == 2
@@ -414,12 +421,13 @@ def test_overloaded(stage: Stage) -> None:
 
     async def main() -> None:
         gate = stage.gate()
-        async with stage.ready(max_waiting=3) as backend:
+        async with stage.ready(batching=BatchSettings(max_queue=3, max_batch=1)) as backend:
             executing = asyncio.create_task(check(backend, gate=str(gate)))
             held = await opened(gate)
             waiting = [asyncio.create_task(check(backend)) for _ in range(4)]
             await asyncio.sleep(0)
-            with pytest.raises(Overloaded, match=r"has 3 requests waiting"):
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded, match=r"has 3 requests with 3 rows waiting"):
                 await infer(backend)
             held.close()
             await asyncio.gather(executing, *waiting)
@@ -439,7 +447,7 @@ def test_deadline_in_the_queue(stage: Stage) -> None:
                 await infer(backend, deadline=0.05)
             held.close()
             await executing
-            assert backend.statistics().executed == 1
+            assert backend.statistics().executed[1].executions == 1
 
     run(main())
 
@@ -449,22 +457,23 @@ def test_cancelled_at_each_stage(stage: Stage) -> None:
 
     async def main() -> None:
         gate = stage.gate()
-        async with stage.ready() as backend:
+        async with stage.ready(batching=BatchSettings(max_batch=1)) as backend:
             executing = asyncio.create_task(infer(backend, LARGE, gate=str(gate)))
             held = await opened(gate)
             following = asyncio.create_task(infer(backend, LARGE))
             queued = asyncio.create_task(infer(backend, LARGE))
             others = [asyncio.create_task(check(backend, LARGE * n)) for n in range(3)]
             await asyncio.sleep(0)
-            assert (backend.statistics().inflight, backend.statistics().waiting) == (2, 4)
+            await asyncio.sleep(0)
+            assert depth(backend) == (2, 4)
             for task in (executing, following, queued):
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
-            assert (backend.statistics().inflight, backend.statistics().waiting) == (2, 3)
+            assert depth(backend) == (2, 3)
             held.close()
             await asyncio.gather(*others)
-            assert backend.statistics().inflight == 0
+            assert depth(backend) == (0, 0)
 
     run(main())
 
@@ -516,7 +525,7 @@ def test_stopped_while_starting(stage: Stage, turns: int) -> None:
         for _ in range(turns):
             await asyncio.sleep(0)
         await backend.stop()
-        assert backend.statistics().state == "stopped"
+        assert backend.statistics().replicas == {"stopped": 1}
 
     run(main())
 
@@ -618,7 +627,7 @@ def test_a_model_that_breaks_its_process(stage: Stage, action: str) -> None:
     async def main() -> None:
         async with stage.ready() as backend:
             breaking = asyncio.create_task(infer(backend, LARGE, 60.0, **{action: True}))
-            with pytest.raises(ReplicaLost):
+            with pytest.raises(ExecutionFailed):
                 await breaking
             await check(backend, LARGE)
 
@@ -644,7 +653,7 @@ def test_killed(stage: Stage) -> None:
             with pytest.raises(ShuttingDown):
                 await infer(backend)
         backend.kill()
-        assert backend.statistics().state == "stopped"
+        assert backend.statistics().replicas == {"stopped": 1}
 
     run(main())
 
@@ -676,7 +685,7 @@ def test_a_stop_that_is_cancelled(stage: Stage) -> None:
             held.close()
             await executing
             await backend.stop()
-            assert backend.statistics().pid is None
+            assert backend.replicas[0].pid is None
 
     run(main())
 

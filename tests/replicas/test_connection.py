@@ -12,6 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tidegate.batching.batch import Batch as Taken
+from tidegate.batching.batch import Reason
+from tidegate.batching.bucket import Bucket
+from tidegate.batching.curve import Curve
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ExecutionFailed, InvalidRequest, ModelLoadFailed, TidegateError
 from tidegate.protocol.messages import ModelMetadata
@@ -48,6 +52,7 @@ class Scene:
         self.outcomes: list[tuple[Work, BatchResult | TidegateError]] = []
         self.free_when_finished: list[int] = []
         self.came_back: list[Work] = []
+        self.answered: dict[int, asyncio.Future[BatchResult | TidegateError]] = {}
         self.pumps = 0
         self.woken = 0
         self.received: asyncio.Queue[tuple[Frame, list[int]]] = asyncio.Queue()
@@ -58,15 +63,17 @@ class Scene:
         self.connection = Connection(ReplicaSettings(**settings), self, self._wake)
         self.connection.open(ours, self.broken.set_result)
 
-    def finished(self, work: Work, outcome: BatchResult | TidegateError) -> None:
+    def finished(
+        self, link: Connection, work: Work, outcome: BatchResult | TidegateError, infer_seconds: float
+    ) -> None:
         self.outcomes.append((work, outcome))
         self.free_when_finished.append(self.connection.free)
-        work.future.set_result(outcome if isinstance(outcome, BatchResult) else BatchResult(()))
+        self.answered.setdefault(id(work), self.loop.create_future()).set_result(outcome)
 
-    def returned(self, work: Work) -> None:
+    def returned(self, link: Connection, work: Work) -> None:
         self.came_back.append(work)
 
-    def pump(self) -> None:
+    def pump(self, link: Connection) -> None:
         self.pumps += 1
 
     def _wake(self) -> None:
@@ -79,8 +86,9 @@ class Scene:
         data = memoryview(array.tobytes())
         size = len(data) // pieces
         parts: tuple[Buffer, ...] = tuple(data[size * n : size * (n + 1)] for n in range(pieces))
-        batch = Batch((BatchTensor("x", Datatype.FP32, array.shape, parts),), (), parameters or {}, len(data))
-        return Work(batch, 1e9, self.loop.create_future())
+        batch = Batch((BatchTensor("x", Datatype.FP32, array.shape, parts, len(data)),), (), parameters or {})
+        taken: Taken[Any] = Taken(Bucket("k", Curve(60.0)), [], 1, 1, Reason.IDLE, 0.0)
+        return Work(taken, batch)
 
     async def sent(self) -> Frame:
         """The next frame at the worker, its descriptors closed."""
@@ -90,8 +98,7 @@ class Scene:
         return frame
 
     async def outcome(self, work: Work) -> BatchResult | TidegateError:
-        await work.future
-        return next(outcome for done, outcome in self.outcomes if done is work)
+        return await self.answered.setdefault(id(work), self.loop.create_future())
 
     def answer(self, request: int, content: Content | None, tensors: Buffer = b"", kind: Kind = Kind.RESULT) -> None:
         self.worker.send(Frame(kind, request, 1, content, tensors))
@@ -119,7 +126,7 @@ def test_small_tensors_travel_inline() -> None:
         frame = await scene.sent()
         assert frame.tensors == SMALL.tobytes()
         assert frame.content == Predict((Placed("x", Datatype.FP32, (4,), 0, 16),), (), {"p": 1}, 16384)
-        scene.answer(frame.request, Result((Placed("x", Datatype.FP32, (4,), 0, 16),)), frame.tensors)
+        scene.answer(frame.request, Result((Placed("x", Datatype.FP32, (4,), 0, 16),), 0.0), frame.tensors)
         result = await scene.outcome(work)
         assert isinstance(result, BatchResult)
         assert (result.outputs[0].numpy() == SMALL).all()
@@ -146,22 +153,24 @@ def test_large_tensors_lie_in_a_slot_until_released() -> None:
         os.pwrite(descriptor, b"\x00\x00\x80\x3f", predict.room)
         os.close(descriptor)
         outputs = (Placed("y", Datatype.FP32, (1,), predict.room, 4),)
-        scene.answer(frame.request, Result(outputs, predict.slot))
+        scene.answer(frame.request, Result(outputs, 0.0, predict.slot))
         result = await scene.outcome(first)
         assert isinstance(result, BatchResult)
         assert result.outputs[0].numpy().tolist() == [1.0]
-        scene.connection.execute(second := scene.work(LARGE))
+        scene.connection.execute(scene.work(LARGE))
         content = (await scene.sent()).content
         assert isinstance(content, Predict)
         assert content.slot == SlotUse(2, 1, 262144)
         result.release()
         assert scene.pumps == 1
-        scene.connection.execute(third := scene.work(LARGE))
+        scene.connection.execute(scene.work(LARGE))
         frame, descriptors = await scene.received.get()
         assert isinstance(frame.content, Predict)
         assert frame.content.slot == SlotUse(1, 2, 262144)
         assert descriptors == []
-        assert scene.connection.abandon() == [second, third]
+        assert scene.connection.inflight == 2
+        assert scene.outcomes == [(first, result)]
+        scene.connection.abandon()
         scene.close()
 
     run(main)
@@ -176,7 +185,7 @@ def test_outputs_in_a_memory_of_their_own_teach_the_size() -> None:
         frame = await scene.sent()
         memory = anonymous_memory(200_000)
         os.pwrite(memory, LARGE.tobytes(), 0)
-        content = Result((Placed("x", Datatype.FP32, (50_000,), 0, 200_000),))
+        content = Result((Placed("x", Datatype.FP32, (50_000,), 0, 200_000),), 0.0)
         scene.worker.send(Frame(Kind.RESULT, frame.request, 1, content, descriptors=1), (memory,))
         os.close(memory)
         result = await scene.outcome(work)
@@ -330,7 +339,7 @@ def test_a_late_answer_is_dropped() -> None:
 
     async def main() -> None:
         scene = Scene()
-        scene.answer(99, Result((Placed("x", Datatype.FP32, (4,), 0, 16),)), SMALL.tobytes())
+        scene.answer(99, Result((Placed("x", Datatype.FP32, (4,), 0, 16),), 0.0), SMALL.tobytes())
         scene.connection.execute(work := scene.work(SMALL))
         scene.answer((await scene.sent()).request, Error("ExecutionFailed", ""), kind=Kind.ERROR)
         await scene.outcome(work)
@@ -344,18 +353,24 @@ def test_a_late_answer_is_dropped() -> None:
     ("content", "message"),
     [
         pytest.param(
-            Result((Placed("x", Datatype.FP32, (4,), 8, 16),)), r"'x' is not inside the memory", id="past the end"
+            Result((Placed("x", Datatype.FP32, (4,), 8, 16),), 0.0), r"'x' is not inside the memory", id="past the end"
         ),
         pytest.param(
-            Result((Placed("x", Datatype.FP32, (-4,), 0, 16),)), r"'x' is not inside the memory", id="negative shape"
+            Result((Placed("x", Datatype.FP32, (-4,), 0, 16),), 0.0),
+            r"'x' is not inside the memory",
+            id="negative shape",
         ),
         pytest.param(
-            Result((Placed("x", Datatype.FP32, (4,), -16, 16),)), r"'x' is not inside the memory", id="negative offset"
+            Result((Placed("x", Datatype.FP32, (4,), -16, 16),), 0.0),
+            r"'x' is not inside the memory",
+            id="negative offset",
         ),
         pytest.param(
-            Result((Placed("x", Datatype.FP32, (5,), 0, 16),)), r"'x' has 16 bytes for the shape \[5\]", id="too small"
+            Result((Placed("x", Datatype.FP32, (5,), 0, 16),), 0.0),
+            r"'x' has 16 bytes for the shape \[5\]",
+            id="too small",
         ),
-        pytest.param(Result((), SlotUse(1, 1, 65536)), r"which is not its request's slot", id="a slot of nobody"),
+        pytest.param(Result((), 0.0, SlotUse(1, 1, 65536)), r"which is not its request's slot", id="a slot of nobody"),
     ],
 )
 def test_a_worker_that_lies(content: Result, message: str) -> None:
@@ -363,11 +378,11 @@ def test_a_worker_that_lies(content: Result, message: str) -> None:
 
     async def main() -> None:
         scene = Scene()
-        scene.connection.execute(work := scene.work(SMALL))
+        scene.connection.execute(scene.work(SMALL))
         scene.answer((await scene.sent()).request, content, SMALL.tobytes())
         with pytest.raises(ChannelBroken, match=message):
             raise await scene.broken
-        assert scene.connection.abandon() == [work]
+        scene.connection.abandon()
         assert scene.outcomes == []
         scene.close()
 
@@ -380,7 +395,7 @@ def test_another_generation_is_not_believed() -> None:
     async def main() -> None:
         scene = Scene()
         scene.connection.execute(scene.work(LARGE))
-        scene.answer((await scene.sent()).request, Result((), SlotUse(1, 7, 262144)))
+        scene.answer((await scene.sent()).request, Result((), 0.0, SlotUse(1, 7, 262144)))
         with pytest.raises(ChannelBroken, match=r"generation=7.* which is not its request's slot"):
             raise await scene.broken
         scene.close()
@@ -389,15 +404,16 @@ def test_another_generation_is_not_believed() -> None:
 
 
 def test_what_a_dead_worker_still_said() -> None:
-    """Answers that arrived before the end count; what was not answered is handed back."""
+    """Answers that arrived before the end count, and no others come."""
 
     async def main() -> None:
         scene = Scene()
         works = [scene.work(SMALL), scene.work(SMALL)]
         for work in works:
             scene.connection.execute(work)
-        scene.answer(1, Result((Placed("x", Datatype.FP32, (4,), 0, 16),)), SMALL.tobytes())
-        assert scene.connection.abandon() == [works[1]]
+        scene.answer(1, Result((Placed("x", Datatype.FP32, (4,), 0, 16),), 0.0), SMALL.tobytes())
+        scene.connection.abandon()
+        assert [done for done, _ in scene.outcomes] == [works[0]]
         result = await scene.outcome(works[0])
         assert isinstance(result, BatchResult)
         assert (result.outputs[0].numpy() == SMALL).all()
@@ -414,7 +430,7 @@ def test_a_dead_worker_gets_no_more() -> None:
         scene = Scene(credits=1)
         scene.connection.execute(work := scene.work(SMALL))
         scene.answer((await scene.sent()).request, Error("ExecutionFailed", ""), kind=Kind.ERROR)
-        assert scene.connection.abandon() == []
+        scene.connection.abandon()
         assert [done for done, _ in scene.outcomes] == [work]
         assert scene.free_when_finished == [0]
         scene.close()
@@ -430,7 +446,7 @@ def test_tensor_of_bytes() -> None:
         text = Tensor.from_numpy("t", np.array([b"a", b"bc"], dtype=object))
         scene.connection.execute(work := scene.work(SMALL))
         placed = Placed("t", Datatype.BYTES, (2,), 0, text.nbytes)
-        scene.answer((await scene.sent()).request, Result((placed,)), bytes(text.data))
+        scene.answer((await scene.sent()).request, Result((placed,), 0.0), bytes(text.data))
         result = await scene.outcome(work)
         assert isinstance(result, BatchResult)
         assert result.outputs[0].numpy().tolist() == [b"a", b"bc"]

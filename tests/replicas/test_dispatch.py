@@ -1,41 +1,47 @@
-"""The queue before the replicas, in virtual time, with a link that does as it is told."""
+"""From the batcher to the replicas, in virtual time, with a link that does as it is told."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Coroutine
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
+from tidegate.batching.item import ANYBODY, Caller
+from tidegate.batching.padding import PaddedDimension
+from tidegate.batching.settings import BatchSettings
+from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
-    InvalidRequest,
+    ModelLoadFailed,
     ModelNotReady,
     Overloaded,
-    ReplicaLost,
+    ShuttingDown,
     TidegateError,
 )
-from tidegate.replicas.batch import Batch, BatchResult
+from tidegate.protocol.messages import InferRequest, ModelMetadata, TensorSpec
+from tidegate.protocol.tensors import Tensor
+from tidegate.replicas.batch import BatchResult, size_of
 from tidegate.replicas.dispatch import Dispatcher, Work
-from tidegate.replicas.settings import ReplicaSettings
 from tidegate.testing.clock import run_virtual
 
 FAR = 1e6
+SPEC = TensorSpec("x", Datatype.FP32, (-1, -1))
+METADATA = ModelMetadata("m", "tidegate_fake", (SPEC,), (SPEC,))
 
 
 class FakeLink:
-    """Takes work up to its credits, and keeps it until the test says what becomes of it."""
+    """Takes batches up to its credits, and keeps them until the test says what becomes of them."""
 
-    def __init__(self, dispatcher: Dispatcher, credits: int = 2) -> None:
+    def __init__(self, dispatcher: Dispatcher, credits: int) -> None:
         self.dispatcher = dispatcher
         self.credits = credits
         self.works: list[Work] = []
         self.cancelled: list[Work] = []
         self.released = 0
-        self.error: TidegateError | None = None
         self.full = False
 
     @property
@@ -43,12 +49,10 @@ class FakeLink:
         return self.credits - len(self.works)
 
     @property
-    def names(self) -> list[str]:
-        return [work.batch.outputs[0] for work in self.works]
+    def rows(self) -> list[int]:
+        return [work.batch.tensors[0].shape[0] for work in self.works]
 
     def execute(self, work: Work) -> bool:
-        if self.error is not None:
-            raise self.error
         if self.full:
             return False
         self.works.append(work)
@@ -57,439 +61,485 @@ class FakeLink:
     def cancel(self, work: Work) -> None:
         self.cancelled.append(work)
 
-    def answer(self, error: TidegateError | None = None) -> str:
-        """Answer the oldest; returns its name."""
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors of the oldest batch, as a worker sees them."""
+        return tuple(
+            Tensor(one.name, one.datatype, one.shape, b"".join(bytes(part) for part in one.parts))
+            for one in self.works[0].batch.tensors
+        )
+
+    def answer(self, error: TidegateError | None = None) -> None:
+        """Answer the oldest batch with its inputs."""
+        outputs = self.inputs()
         work = self.works.pop(0)
-        self.dispatcher.finished(work, error or BatchResult((), self._release))
-        return work.batch.outputs[0]
+        self.dispatcher.finished(self, work, error or BatchResult(outputs, self._release), 0.0)
 
     def die(self) -> None:
-        works, self.works = self.works, []
-        self.dispatcher.lost(self, works)
+        self.works.clear()
+        self.dispatcher.lost(self)
 
     def _release(self) -> None:
         self.released += 1
 
 
 class Scene:
-    """A dispatcher, and requests told apart by a name."""
+    """A dispatcher, and requests told apart by their values."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.dispatcher = Dispatcher("m", ReplicaSettings(**settings))
-        self.tasks: dict[str, asyncio.Task[BatchResult]] = {}
-
-    async def ask(self, *names: str, deadline: float = FAR, nbytes: int = 1) -> None:
-        """Send requests, and let them come as far as they can."""
-        for name in names:
-            coroutine: Coroutine[Any, Any, BatchResult] = self.dispatcher.execute(
-                Batch((), (name,), {}, nbytes), deadline
-            )
-            self.tasks[name] = asyncio.create_task(coroutine)
-            await settle()
+    def __init__(self, metadata: ModelMetadata = METADATA, **settings: Any) -> None:
+        loop = asyncio.get_running_loop()
+        self.dispatcher = Dispatcher("m", BatchSettings(**settings), loop.time)
+        self.dispatcher.describe(metadata)
 
     def link(self, credits: int = 2) -> FakeLink:
         link = FakeLink(self.dispatcher, credits)
         self.dispatcher.attach(link)
         return link
 
-    async def error(self, name: str) -> TidegateError:
-        with pytest.raises(TidegateError) as caught:
-            await self.tasks[name]
-        return caught.value
+    def ask(
+        self, *tensors: Tensor, deadline: float = FAR, caller: Caller = ANYBODY, **parameters: Any
+    ) -> asyncio.Task[list[Any]]:
+        """Send a request whose answer is copied and released."""
+        request = InferRequest("m", tensors, parameters=parameters)
+        return asyncio.create_task(self._ask(request, deadline, caller))
+
+    async def _ask(self, request: InferRequest, deadline: float, caller: Caller) -> list[Any]:
+        result = await self.dispatcher.execute(request, deadline, caller)
+        values = [tensor.numpy().tolist() for tensor in result.outputs]
+        result.release()
+        return values
+
+    @property
+    def waiting(self) -> int:
+        batcher = self.dispatcher.statistics({}).batcher
+        assert batcher is not None
+        return batcher.depth.requests
+
+
+def x(*rows: float, name: str = "x") -> Tensor:
+    array: npt.NDArray[np.float32] = np.array(rows, dtype=np.float32).reshape(-1, 1)
+    return Tensor.from_numpy(name, array)
 
 
 async def settle() -> None:
     """Let every task run as far as it can without time passing."""
-    for _ in range(5):
+    for _ in range(8):
         await asyncio.sleep(0)
 
 
-def test_order_and_credits() -> None:
-    """Requests go out in the order of arrival, as many as there are credits, and one more for each answer."""
+def test_what_comes_together_goes_together() -> None:
+    """Requests of one turn of the loop are one batch, and each gets its own rows back; the memory once."""
 
     async def main() -> None:
         scene = Scene()
         link = scene.link()
-        await scene.ask("a", "b", "c", "d")
-        assert link.names == ["a", "b"]
-        assert scene.dispatcher.statistics().waiting == 2
-        assert link.answer() == "a"
-        assert link.names == ["b", "c"]
-        assert link.answer() == "b"
+        tasks = [scene.ask(x(1)), scene.ask(x(2, 3)), scene.ask(x(4))]
         await settle()
-        for name in "ab":
-            (await scene.tasks[name]).release()
-        assert link.released == 2
+        assert link.rows == [4]
+        assert [size_of(part) for part in link.works[0].batch.tensors[0].parts] == [4, 8, 4]
         link.answer()
-        link.answer()
-        await asyncio.gather(*scene.tasks.values())
-        assert repr(scene.dispatcher) == "<Dispatcher 0 waiting, 1 links>"
-
-    run_virtual(main())
-
-
-def test_waiting_for_the_first_replica() -> None:
-    """Requests that come while a replica starts are executed once it is ready."""
-
-    async def main() -> None:
-        scene = Scene()
-        await scene.ask("a", "b")
-        link = scene.link()
-        assert link.names == ["a", "b"]
-        link.answer()
-        link.answer()
-        await asyncio.gather(*scene.tasks.values())
-
-    run_virtual(main())
-
-
-def test_several_replicas() -> None:
-    """A request goes to whichever replica has a credit."""
-
-    async def main() -> None:
-        scene = Scene()
-        first, second = scene.link(1), scene.link(1)
-        await scene.ask("a", "b", "c")
-        assert (first.names, second.names) == (["a"], ["b"])
-        second.answer()
-        assert (first.names, second.names) == (["a"], ["c"])
-        scene.dispatcher.detach(second)
-        second.answer()
-        first.answer()
-        await asyncio.gather(*scene.tasks.values())
-
-    run_virtual(main())
-
-
-def test_the_queue_is_bounded_in_requests() -> None:
-    """One more than may wait is refused at once, and told when to come back."""
-
-    async def main() -> None:
-        scene = Scene(max_waiting=2)
-        link = scene.link()
-        await scene.ask("a", "b", "c", "d", "e")
-        error = await scene.error("e")
-        assert isinstance(error, Overloaded)
-        assert error.message == "model 'm' has 2 requests waiting, which is as many as it may"
-        assert error.retry_after == 1.0
-        for _ in "abcd":
-            link.answer()
-        await asyncio.gather(*(scene.tasks[name] for name in "abcd"))
-
-    run_virtual(main())
-
-
-def test_the_queue_is_bounded_in_bytes() -> None:
-    """Large requests fill the queue sooner; one that finds nobody waiting is taken whatever its size."""
-
-    async def main() -> None:
-        scene = Scene(max_waiting_bytes=100)
-        await scene.ask("a", nbytes=1000)
-        await scene.ask("b", nbytes=1)
-        assert isinstance(await scene.error("b"), Overloaded)
-        assert scene.dispatcher.statistics().waiting_bytes == 1000
-        link = scene.link()
-        link.answer()
-        await scene.tasks["a"]
-        assert scene.dispatcher.statistics().waiting_bytes == 0
-
-    run_virtual(main())
-
-
-def test_retry_after_follows_the_queue() -> None:
-    """What waits times what one takes is when to come back."""
-
-    async def main() -> None:
-        scene = Scene(max_waiting=3, credits=1)
-        link = scene.link(1)
-        await scene.ask("a", "b", "c", "d")
-        await asyncio.sleep(4)
-        link.answer()
-        await scene.ask("e", "f")
-        error = await scene.error("f")
-        assert error.retry_after == 12.0
-        for _ in "bcde":
-            link.answer()
-        await asyncio.gather(*(scene.tasks[name] for name in "abcde"))
-
-    run_virtual(main())
-
-
-def test_a_deadline_that_passes_in_the_queue() -> None:
-    """The request is answered at its deadline, to the instant, and never executed."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link(1)
-        await scene.ask("a")
-        await scene.ask("b", deadline=7.5)
-        error = await scene.error("b")
-        assert asyncio.get_running_loop().time() == 7.5
-        assert isinstance(error, DeadlineExceeded)
-        assert error.message == "the request's deadline passed while it waited for model 'm'"
-        link.answer()
-        assert link.works == []
-        await scene.tasks["a"]
-
-    run_virtual(main())
-
-
-def test_a_deadline_that_is_over_already() -> None:
-    """A request that comes too late is not executed, idle replica or not."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link()
-        await asyncio.sleep(5)
-        await scene.ask("a", deadline=5.0)
-        assert isinstance(await scene.error("a"), DeadlineExceeded)
-        assert link.works == []
-
-    run_virtual(main())
-
-
-def test_cancelled_in_the_queue() -> None:
-    """It leaves the queue at once, and nobody else notices."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link(1)
-        await scene.ask("a", "b", "c")
-        scene.tasks["b"].cancel()
-        await settle()
-        assert scene.dispatcher.statistics().waiting == 1
-        link.answer()
-        assert link.names == ["c"]
-        link.answer()
-        await scene.tasks["c"]
-
-    run_virtual(main())
-
-
-def test_cancelled_at_the_replica() -> None:
-    """The replica is told; its answer is dropped and released; its credit comes back with the answer only."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link(1)
-        await scene.ask("a", "b")
-        scene.tasks["a"].cancel()
-        await settle()
-        assert [work.batch.outputs for work in link.cancelled] == [("a",)]
-        assert link.names == ["a"]
-        link.answer()
+        assert await asyncio.gather(*tasks) == [[[[1.0]]], [[[2.0], [3.0]]], [[[4.0]]]]
         assert link.released == 1
-        assert link.names == ["b"]
-        link.answer()
-        await scene.tasks["b"]
+        executed = scene.dispatcher.statistics({}).executed
+        assert [(size, one.executions) for size, one in executed.items()] == [(4, 1)]
 
     run_virtual(main())
 
 
-def test_cancelled_in_the_instant_of_the_answer() -> None:
-    """An answer that comes in the same turn as the cancellation is released."""
+def test_a_lone_request_goes_at_its_arrival() -> None:
+    """No time passes between a request's arrival and its batch, whatever the settings."""
+
+    async def main() -> None:
+        scene = Scene(max_latency=10.0, batch_sizes=(1, 8))
+        link = scene.link()
+        await asyncio.sleep(7.0)
+        task = scene.ask(x(1))
+        await settle()
+        assert link.rows == [1]
+        assert link.works[0].sent == asyncio.get_running_loop().time() == 7.0
+        link.answer()
+        await task
+
+    run_virtual(main())
+
+
+def test_a_batch_grows_while_the_replica_is_busy() -> None:
+    """One batch executes, one is prefetched, the rest waits and goes together."""
 
     async def main() -> None:
         scene = Scene()
         link = scene.link()
-        await scene.ask("a")
+        tasks = []
+        for number in range(6):
+            tasks.append(scene.ask(x(number)))
+            await settle()
+        assert link.rows == [1, 1]
+        assert scene.waiting == 4
         link.answer()
-        scene.tasks["a"].cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await scene.tasks["a"]
-        assert link.released == 1
-        assert link.cancelled == []
+        await settle()
+        assert link.rows == [1, 4]
+        link.answer()
+        link.answer()
+        assert await asyncio.gather(*tasks) == [[[[float(number)]]] for number in range(6)]
+
+    run_virtual(main())
+
+
+def test_the_idle_replica_first() -> None:
+    """A request goes to a replica that has nothing before it goes behind another."""
+
+    async def main() -> None:
+        scene = Scene()
+        first, second = scene.link(), scene.link()
+        tasks = []
+        for number in range(3):
+            tasks.append(scene.ask(x(number)))
+            await settle()
+        assert (first.rows, second.rows) == ([1, 1], [1])
+        scene.dispatcher.detach(first)
+        tasks.append(scene.ask(x(9)))
+        await settle()
+        assert (first.rows, second.rows) == ([1, 1], [1, 1])
+        for link in (first, first, second, second):
+            link.answer()
+        await asyncio.gather(*tasks)
+
+    run_virtual(main())
+
+
+def test_shapes_and_parameters_do_not_mix() -> None:
+    """Other columns or other parameters are another batch; a time-out or a priority is not."""
+
+    async def main() -> None:
+        scene = Scene()
+        link = scene.link(credits=9)
+        wide = Tensor.from_numpy("x", np.ones((1, 2), dtype=np.float32))
+        tasks = [scene.ask(x(1)), scene.ask(wide), scene.ask(x(2), top=3), scene.ask(x(3), timeout=5, priority=1)]
+        await settle()
+        assert sorted(link.rows) == [1, 1, 2]
+        assert [work.batch.parameters for work in link.works if work.batch.parameters] == [{"top": 3}]
+        while link.works:
+            link.answer()
+        await asyncio.gather(*tasks)
+
+    run_virtual(main())
+
+
+def test_inputs_are_matched_by_name() -> None:
+    """The order in which a request lists its inputs does not matter."""
+
+    async def main() -> None:
+        spec = ModelMetadata("m", "p", (SPEC,), (SPEC,))
+        scene = Scene(spec)
+        link = scene.link()
+        tasks = [scene.ask(x(1, name="a"), x(10, name="b")), scene.ask(x(20, name="b"), x(2, name="a"))]
+        await settle()
+        link.answer()
+        assert await asyncio.gather(*tasks) == [[[[1.0]], [[10.0]]], [[[2.0]], [[20.0]]]]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("texts", [pytest.param(False, id="numbers"), pytest.param(True, id="texts")])
+def test_a_large_request_is_split_and_joined(texts: bool) -> None:
+    """More rows than one batch takes come back in their order, in one answer."""
+
+    async def main() -> None:
+        scene = Scene(max_batch=4, initial_batch_size=4)
+        link = scene.link()
+        values = [[str(n).encode()] if texts else [float(n)] for n in range(10)]
+        large = Tensor.from_numpy("x", np.array(values, dtype=object if texts else np.float32))
+        small = Tensor.from_numpy("x", np.array([[b"s"]] if texts else [[-1.0]], dtype=object if texts else np.float32))
+        tasks = [scene.ask(large), scene.ask(small)]
+        await settle()
+        while link.works:
+            assert max(link.rows) <= 4
+            link.answer()
+            await settle()
+        assert await asyncio.gather(*tasks) == [[values], [small.numpy().tolist()]]
+
+    run_virtual(main())
+
+
+def test_texts_are_cut_by_row() -> None:
+    """Of a batch of BYTES each request gets its own elements, whatever their lengths."""
+
+    async def main() -> None:
+        scene = Scene()
+        link = scene.link()
+        rows = [[b"", b"abc"], [b"x" * 300, b"y"], [b"z", b""]]
+        tasks = [scene.ask(Tensor.from_numpy("x", np.array([row], dtype=object))) for row in rows]
+        await settle()
+        assert link.rows == [3]
+        link.answer()
+        assert await asyncio.gather(*tasks) == [[[row]] for row in rows]
+
+    run_virtual(main())
+
+
+def test_padding() -> None:
+    """A batch is padded to an allowed size by its last row, a named dimension by its fill; nobody sees the new rows."""
+
+    async def main() -> None:
+        dimension = PaddedDimension("x", 1, (4,), fill=-1)
+        scene = Scene(batch_sizes=(4,), padded_dimensions=(dimension,))
+        link = scene.link()
+        short = Tensor.from_numpy("x", np.array([[1, 2]], dtype=np.float32))
+        longer = Tensor.from_numpy("x", np.array([[3, 4, 5]], dtype=np.float32))
+        tasks = [scene.ask(short), scene.ask(longer)]
+        await settle()
+        [seen] = link.inputs()
+        assert seen.numpy().tolist() == [[1, 2, -1, -1], [3, 4, 5, -1], [3, 4, 5, -1], [3, 4, 5, -1]]
+        link.answer()
+        assert await asyncio.gather(*tasks) == [[[[1, 2, -1, -1]]], [[[3, 4, 5, -1]]]]
+
+    run_virtual(main())
+
+
+def test_one_bad_request_among_good_ones() -> None:
+    """Only the bad one gets the runtime's error."""
+
+    async def main() -> None:
+        scene = Scene(initial_batch_size=32)
+        link = scene.link(credits=1)
+        tasks = [scene.ask(x(number)) for number in range(32)]
+        await settle()
+        assert link.rows == [32]
+        while link.works:
+            bad = 13.0 in link.inputs()[0].numpy()
+            link.answer(ExecutionFailed("ValueError: 13") if bad else None)
+            await settle()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [n for n, outcome in enumerate(outcomes) if isinstance(outcome, ExecutionFailed)] == [13]
+        assert [outcome for n, outcome in enumerate(outcomes) if n != 13] == [
+            [[[float(n)]]] for n in range(32) if n != 13
+        ]
 
     run_virtual(main())
 
 
 def test_a_replica_dies() -> None:
-    """What it executed and what it had not begun run on the next one, first and in their order."""
+    """What it executed runs again one by one elsewhere; what it had not begun runs as it would have."""
 
     async def main() -> None:
         scene = Scene()
-        link = scene.link()
-        await scene.ask("a", "b", "c")
-        link.die()
-        successor = scene.link()
-        assert successor.names == ["a", "b"]
-        for _ in "abc":
-            successor.answer()
-        await asyncio.gather(*scene.tasks.values())
-
-    run_virtual(main())
-
-
-def test_a_request_that_kills() -> None:
-    """A request that was executing when two replicas died is not tried on a third; the one behind it pays nothing."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link()
-        await scene.ask("killer", "innocent")
-        for _ in range(2):
-            link.die()
-            link = scene.link()
-        error = await scene.error("killer")
-        assert isinstance(error, ReplicaLost)
-        assert error.message == "model 'm': 2 workers ended while they executed this request"
-        assert error.retry_after == 1.0
-        [innocent] = link.works
-        assert (innocent.batch.outputs, innocent.attempts) == (("innocent",), 0)
-        link.answer()
-        await scene.tasks["innocent"]
-
-    run_virtual(main())
-
-
-def test_cancelled_work_is_not_run_again() -> None:
-    """What nobody waits for any more dies with its replica."""
-
-    async def main() -> None:
-        scene = Scene()
-        link = scene.link()
-        await scene.ask("a", "b")
-        scene.tasks["a"].cancel()
+        first = scene.link()
+        tasks = [scene.ask(x(1)), scene.ask(x(2))]
         await settle()
-        link.die()
-        successor = scene.link()
-        assert successor.names == ["b"]
-        successor.answer()
-        await scene.tasks["b"]
+        tasks += [scene.ask(x(3)), scene.ask(x(4))]
+        await settle()
+        assert first.rows == [2, 2]
+        first.die()
+        second = scene.link(credits=9)
+        await settle()
+        assert second.rows == [1, 1, 2]
+        while second.works:
+            second.answer()
+        assert await asyncio.gather(*tasks) == [[[[1.0]]], [[[2.0]]], [[[3.0]]], [[[4.0]]]]
 
     run_virtual(main())
 
 
-def test_expired_while_its_replica_was_dead() -> None:
-    """A request whose deadline passes before the next replica is ready is not executed."""
+def test_a_request_that_kills_is_refused_by_its_content() -> None:
+    """After the second replica it fails, and so does the same content when it comes again; another does not."""
 
     async def main() -> None:
         scene = Scene()
+        task = scene.ask(x(666))
+        for _ in range(2):
+            link = scene.link()
+            await settle()
+            link.die()
+        with pytest.raises(ExecutionFailed, match=r"^replicas of model 'm' ended whenever they executed this request"):
+            await task
+        with pytest.raises(ExecutionFailed, match=r"a request with this content"):
+            await scene.ask(x(666))
         link = scene.link()
-        await scene.ask("a", deadline=3.0)
-        await asyncio.sleep(1)
-        link.die()
-        assert isinstance(await scene.error("a"), DeadlineExceeded)
-        assert asyncio.get_running_loop().time() == 3.0
-
-    run_virtual(main())
-
-
-def test_refusal() -> None:
-    """A model that will not come back answers what waits and what comes, until it is taken back."""
-
-    async def main() -> None:
-        scene = Scene()
-        await scene.ask("a")
-        scene.dispatcher.refuse(lambda: ModelNotReady("m", "it crashes"))
-        await scene.ask("b")
-        for name in "ab":
-            error = await scene.error(name)
-            assert (type(error), error.message) == (ModelNotReady, "model 'm' is not ready: it crashes")
-        scene.dispatcher.refuse(None)
-        await scene.ask("c")
-        link = scene.link()
+        task = scene.ask(x(1))
+        await settle()
         link.answer()
-        await scene.tasks["c"]
+        await task
 
     run_virtual(main())
 
 
-def test_the_models_error() -> None:
-    """A model's error is the answer; the next request goes on."""
+def test_a_batch_that_comes_back() -> None:
+    """A worker that leaves has not begun it: it goes to another."""
 
     async def main() -> None:
         scene = Scene()
-        link = scene.link(1)
-        await scene.ask("a", "b")
-        link.answer(ExecutionFailed("ValueError: no"))
-        assert (await scene.error("a")).message == "ValueError: no"
+        first = scene.link()
+        task = scene.ask(x(1))
+        await settle()
+        scene.dispatcher.detach(first)
+        second = scene.link()
+        scene.dispatcher.returned(first, first.works.pop())
+        scene.dispatcher.pump()
+        await settle()
+        second.answer()
+        assert await task == [[[1.0]]]
+
+    run_virtual(main())
+
+
+def test_deadlines_are_kept_to_the_instant() -> None:
+    """Waiting or executing, a request is answered at its deadline; a batch that nobody waits for is withdrawn."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        scene = Scene(max_batch=1)
+        link = scene.link(credits=1)
+        executing = scene.ask(x(1), deadline=2.0)
+        await settle()
+        waiting = scene.ask(x(2), deadline=1.0)
+        with pytest.raises(DeadlineExceeded, match=r"while it waited for model 'm'"):
+            await waiting
+        assert loop.time() == pytest.approx(1.0, abs=0.002)
+        with pytest.raises(DeadlineExceeded, match=r"while model 'm' executed it"):
+            await executing
+        assert loop.time() == pytest.approx(2.0, abs=0.002)
+        assert link.cancelled == link.works
+        with pytest.raises(DeadlineExceeded, match=r"had passed when it reached"):
+            await scene.ask(x(3), deadline=0.5)
         link.answer()
-        await scene.tasks["b"]
-        assert scene.dispatcher.statistics().executed == 2
+        await settle()
+        assert link.released == 1
 
     run_virtual(main())
 
 
-@pytest.mark.parametrize("queued", [pytest.param(False, id="at once"), pytest.param(True, id="from the queue")])
-def test_a_request_that_cannot_be_sent(queued: bool) -> None:
-    """It is answered with the reason, and is no attempt of anything."""
+def test_cancelled_anywhere() -> None:
+    """A caller that goes away takes only its own request with it, and all memory comes back."""
 
     async def main() -> None:
-        scene = Scene()
-        if queued:
-            await scene.ask("a")
-        link = FakeLink(scene.dispatcher)
-        link.error = InvalidRequest("parameter too large")
-        scene.dispatcher.attach(link)
-        if not queued:
-            await scene.ask("a")
-        assert (await scene.error("a")).message == "parameter too large"
-        assert scene.dispatcher.statistics().waiting == 0
+        scene = Scene(max_batch=2, initial_batch_size=2)
+        link = scene.link(credits=1)
+        gone, stays, waits = scene.ask(x(1)), scene.ask(x(2)), scene.ask(x(3))
+        await settle()
+        assert (link.rows, scene.waiting) == ([2], 1)
+        gone.cancel()
+        waits.cancel()
+        await settle()
+        assert (link.cancelled, scene.waiting) == ([], 0)
+        link.answer()
+        assert await stays == [[[2.0]]]
+        assert link.released == 1
+        late = scene.ask(x(4))
+        await settle()
+        link.answer()
+        late.cancel()
+        await settle()
+        assert link.released == 2
 
     run_virtual(main())
 
 
-def test_no_memory_yet() -> None:
-    """A link without shared memory to spare keeps its credit; the request waits until the link asks again."""
+def test_the_queue_is_bounded() -> None:
+    """A request beyond the bound is refused with a time to come back; what a free replica can take at once is not."""
+
+    async def main() -> None:
+        scene = Scene(max_queue=1, max_batch=1)
+        link = scene.link(credits=1)
+        tasks = [scene.ask(x(1)), scene.ask(x(2)), scene.ask(x(3))]
+        with pytest.raises(Overloaded, match=r"^model 'm' has 1 requests with 1 rows waiting") as caught:
+            await tasks[2]
+        assert caught.value.retry_after == 1.0
+        for _ in range(2):
+            await settle()
+            link.answer()
+        await asyncio.gather(*tasks[:2])
+
+    run_virtual(main())
+
+
+def test_no_memory_for_a_batch() -> None:
+    """It waits where it was until the link has memory again."""
 
     async def main() -> None:
         scene = Scene()
         link = scene.link()
         link.full = True
-        await scene.ask("a")
-        assert scene.dispatcher.statistics().waiting == 1
+        task = scene.ask(x(1))
+        await settle()
+        assert scene.waiting == 1
         link.full = False
-        scene.dispatcher.pump()
+        scene.dispatcher.pump(link)
+        await settle()
         link.answer()
-        await scene.tasks["a"]
+        await task
 
     run_virtual(main())
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, id=str(seed)) for seed in range(20)])
-def test_every_request_is_answered_once(seed: int) -> None:
-    """Whatever happens in whatever order: each request ends once, and no result stays unreleased."""
-    import random
-
-    choose = random.Random(seed)
+def test_refused() -> None:
+    """What waits and what comes is answered with the refusal; what a dying replica gives back, too."""
 
     async def main() -> None:
-        scene = Scene(max_waiting=8, max_attempts=3)
-        links = [scene.link()]
-        released = answered = 0
-        for number in range(300):
-            act = choose.choice(["ask", "ask", "ask", "answer", "answer", "cancel", "die", "time", "error"])
-            link = links[-1]
-            if act == "ask":
-                now = asyncio.get_running_loop().time()
-                await scene.ask(str(number), deadline=now + choose.choice([0.5, 5, FAR]))
-            elif act in ("answer", "error") and link.works:
-                link.answer(ExecutionFailed("x") if act == "error" else None)
-            elif act == "cancel" and scene.tasks:
-                scene.tasks[choose.choice(list(scene.tasks))].cancel()
-            elif act == "die":
-                link.die()
-                links.append(scene.link())
-            elif act == "time":
-                await asyncio.sleep(1)
+        scene = Scene(max_batch=1)
+        link = scene.link(credits=1)
+        executing, waiting = scene.ask(x(1)), scene.ask(x(2))
+        await settle()
+        scene.dispatcher.refuse(ShuttingDown)
+        for task in (waiting, scene.ask(x(3))):
+            with pytest.raises(ShuttingDown):
+                await task
+        link.die()
+        with pytest.raises(ShuttingDown):
+            await executing
+        scene.dispatcher.refuse(None)
+        task = scene.ask(x(4))
+        await settle()
+        assert scene.waiting == 1
+        task.cancel()
+        await settle()
+
+    run_virtual(main())
+
+
+def test_an_output_without_rows() -> None:
+    """A model that answers a batch with another number of rows is at fault, and alone each request is answered."""
+
+    async def main() -> None:
+        scene = Scene()
+        link = scene.link(credits=1)
+        tasks = [scene.ask(x(1)), scene.ask(x(2))]
+        await settle()
+        work = link.works.pop()
+        scene.dispatcher.finished(link, work, BatchResult((x(1, 2, 3),), link._release), 0.0)
+        assert link.released == 1
+        for _ in range(2):
             await settle()
-        while links[-1].works:
-            links[-1].answer()
-            await settle()
-        for task in scene.tasks.values():
-            assert task.done()
-            if not task.cancelled() and task.exception() is None:
-                answered += 1
-                task.result().release()
-            elif not task.cancelled():
-                assert re.fullmatch(
-                    "Overloaded|DeadlineExceeded|ReplicaLost|ExecutionFailed", type(task.exception()).__name__
-                )
-        released = sum(link.released for link in links)
-        assert answered > 0
-        assert released >= answered
-        statistics = scene.dispatcher.statistics()
-        assert (statistics.waiting, statistics.waiting_bytes) == (0, 0)
+            link.answer()
+        assert await asyncio.gather(*tasks) == [[[[1.0]]], [[[2.0]]]]
+
+    run_virtual(main())
+
+
+def test_a_model_without_batches() -> None:
+    """Its requests are executed one by one, whatever their first dimension is."""
+
+    async def main() -> None:
+        scene = Scene(ModelMetadata("m", "p", (SPEC,), (SPEC,), batch_dimension=False), batch_sizes=(4, 8))
+        link = scene.link(credits=9)
+        tasks = [scene.ask(x(1, 2, 3)), scene.ask(x(4))]
+        await settle()
+        assert link.rows == [3, 1]
+        while link.works:
+            link.answer()
+        await asyncio.gather(*tasks)
+
+    run_virtual(main())
+
+
+def test_the_signature() -> None:
+    """Nothing is executed before the first load has told it, and a later load must tell the same."""
+
+    async def main() -> None:
+        dispatcher = Dispatcher("m", BatchSettings())
+        with pytest.raises(ModelNotReady, match=r"it has not been loaded yet"):
+            await dispatcher.execute(InferRequest("m", (x(1),)), FAR)
+        dispatcher.describe(METADATA)
+        dispatcher.describe(METADATA)
+        with pytest.raises(ModelLoadFailed, match=r"the file has changed"):
+            dispatcher.describe(ModelMetadata("m", "other", (SPEC,), (SPEC,)))
 
     run_virtual(main())

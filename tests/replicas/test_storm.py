@@ -64,7 +64,7 @@ async def main(model, parameters):
     request = InferRequest("m", (Tensor.from_numpy("x", array),), parameters=parameters)
     stuck = asyncio.create_task(backend.infer(request, asyncio.get_running_loop().time() + 1e6))
     await asyncio.sleep(0)
-    print(backend.statistics().pid, flush=True)
+    print(backend.replicas[0].pid, flush=True)
     await stuck
 
 asyncio.run(main(Path(sys.argv[1]), json.loads(sys.argv[2])))

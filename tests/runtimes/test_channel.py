@@ -80,7 +80,7 @@ def test_a_descriptor_travels_with_its_frame(run: Run) -> None:
         memory = anonymous_memory(4096)
         os.pwrite(memory, b"shared", 0)
         left.channel.send(Frame(Kind.PING, 1))
-        left.channel.send(Frame(Kind.RESULT, 2, content=Result(()), descriptors=1), (memory,))
+        left.channel.send(Frame(Kind.RESULT, 2, content=Result((), 0.0), descriptors=1), (memory,))
         left.channel.send(Frame(Kind.PING, 3))
         os.close(memory)
         received = [await right.frames.get() for _ in range(3)]
@@ -104,7 +104,7 @@ def test_a_slow_reader_gets_all_of_it(run: Run) -> None:
         body = b"x" * 100_000
         for number in range(40):
             memory = anonymous_memory(4096)
-            frame = Frame(Kind.RESULT, number, content=Result(()), tensors=body, descriptors=1)
+            frame = Frame(Kind.RESULT, number, content=Result((), 0.0), tensors=body, descriptors=1)
             left.channel.send(frame, (memory,))
             os.close(memory)
         right = End(second)
@@ -125,7 +125,7 @@ def test_who_does_not_read_is_not_read(run: Run) -> None:
         first, second = socket.socketpair()
         left = End(first)
         for number in range(20):
-            left.channel.send(Frame(Kind.RESULT, number, content=Result(()), tensors=b"x" * 200_000))
+            left.channel.send(Frame(Kind.RESULT, number, content=Result((), 0.0), tensors=b"x" * 200_000))
         second.send(encode(Frame(Kind.PING)))
         await left.receive()
         assert repr(left.channel).startswith("<Channel paused, backlog ")
@@ -237,7 +237,7 @@ def test_finish_writes_what_is_left(run: Run) -> None:
         first, second = socket.socketpair()
         left = End(first)
         for number in range(10):
-            left.channel.send(Frame(Kind.RESULT, number, content=Result(()), tensors=b"x" * 200_000))
+            left.channel.send(Frame(Kind.RESULT, number, content=Result((), 0.0), tensors=b"x" * 200_000))
         received: list[bytes] = []
 
         def read() -> None:

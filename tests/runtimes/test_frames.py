@@ -62,7 +62,7 @@ contents: dict[Kind, st.SearchStrategy[Any]] = {
         st.booleans(),
         counts,
     ),
-    Kind.RESULT: st.builds(Result, placed, slots),
+    Kind.RESULT: st.builds(Result, placed, st.floats(0.0, 1e9), slots),
     Kind.PARTIAL: st.builds(Partial, counts, placed),
     Kind.ERROR: st.builds(Error, names, names, st.none() | seconds),
     Kind.STATISTICS: st.none() | st.builds(Statistics, counts, counts, seconds),
@@ -127,7 +127,7 @@ def test_damage_raises_only_channel_broken(frame: Frame, data: st.DataObject) ->
 
 def test_the_buffer_may_be_reused() -> None:
     """A frame does not look into the buffer that it was read from."""
-    buffer = bytearray(encode(Frame(Kind.RESULT, content=Result(()), tensors=b"abcd")))
+    buffer = bytearray(encode(Frame(Kind.RESULT, content=Result((), 0.0), tensors=b"abcd")))
     [frame] = Decoder().feed(buffer)
     buffer[:] = b"\0" * len(buffer)
     assert frame.tensors == b"abcd"
@@ -159,6 +159,6 @@ def test_what_is_no_frame(data: bytes, message: str) -> None:
 def test_too_large_to_send() -> None:
     """A frame over the bounds is refused on the sending side, where the request can still be answered."""
     with pytest.raises(FrameTooLarge, match=r"inline tensors of 11 bytes; at most 10 can be sent"):
-        encode(Frame(Kind.RESULT, content=Result(()), tensors=b"x" * 11), Bounds(max_tensors=10))
+        encode(Frame(Kind.RESULT, content=Result((), 0.0), tensors=b"x" * 11), Bounds(max_tensors=10))
     with pytest.raises(FrameTooLarge, match=r"metadata of \d+ bytes; at most 10 can be sent"):
         encode(Frame(Kind.ERROR, content=Error("ExecutionFailed", "x" * 20)), Bounds(max_metadata=10))

@@ -8,12 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import uvloop
 
 from tidegate.client import GrpcClient, HttpClient
 from tidegate.loadtests.arrivals import bounded, constant, poisson, read_trace
-from tidegate.loadtests.connections import Connection, GrpcConnection, HttpConnection
-from tidegate.loadtests.load import Load
 from tidegate.loadtests.payload import (
     grpc_message,
     host_and_port,
@@ -23,12 +20,14 @@ from tidegate.loadtests.payload import (
     sample_request,
 )
 from tidegate.loadtests.report import Report, summarize, table
+from tidegate.loadtests.shares import Share, run
 from tidegate.protocol.errors import TidegateError
 
 EPILOG = """
 Without --rate and --trace the loop is closed: each connection sends its next request once it has its answer, which
 tells what the server can do. With one of them it is open: the times are fixed in advance, and latency counts from
-the intended start, which tells what users see. All in one process, so say what it reaches against a null server.
+the intended start, which tells what users see. One process may be too slow for a fast server: --processes takes more,
+and what they reach against `python -m tidegate.loadtests.null` is what they can do.
 """
 
 
@@ -57,7 +56,21 @@ def parser() -> argparse.ArgumentParser:
     add("--binary", action="store_true", help="over HTTP, tensors as bytes instead of JSON")
     add("--body", type=Path, metavar="FILE", help="send this v2 JSON (gRPC: ModelInferRequest), not random values")
     add("--rows", type=positive_integer, default=1, help="rows of random values per request (default: %(default)s)")
+    add(
+        "--header",
+        action="append",
+        default=[],
+        metavar="'NAME: VALUE'",
+        help="one more HTTP header; repeat it for more",
+    )
     add("--connections", type=positive_integer, default=16, metavar="N", help="(default: %(default)s)")
+    add(
+        "--processes",
+        type=positive_integer,
+        default=1,
+        metavar="N",
+        help="split connections and arrivals between so many processes (default: %(default)s)",
+    )
     times = made.add_mutually_exclusive_group()
     times.add_argument("--rate", type=positive, metavar="R", help="open loop of R requests per second")
     times.add_argument("--trace", type=Path, metavar="FILE", help="open loop at a trace's times: seconds, or Azure LLM")
@@ -88,13 +101,13 @@ def message(options: argparse.Namespace) -> bytes:
     """
     if options.body is not None:
         body = options.body.read_bytes()
-        return body if options.grpc else http_message(options.url, options.model, body, None)
+        return body if options.grpc else http_message(options.url, options.model, body, None, options.header)
     with GrpcClient(options.grpc) if options.grpc else HttpClient(options.url) as client:
         metadata = client.model_metadata(options.model, timeout=options.timeout)
     request = sample_request(options.model, metadata, options.rows, options.seed)
     if options.grpc:
         return grpc_message(request)
-    return http_message(options.url, options.model, *http_body(request, options.binary))
+    return http_message(options.url, options.model, *http_body(request, options.binary), options.header)
 
 
 def planned(options: argparse.Namespace, until: float | None) -> Iterator[float] | None:
@@ -117,20 +130,25 @@ def measure(options: argparse.Namespace) -> Report:
     host, port = host_and_port(options.grpc or options.url)
     if not options.allow_remote and not is_loopback(host):
         raise ValueError(f"{host} is another machine; add --allow-remote if you may put a load on it")
+    if options.grpc and options.header:
+        raise ValueError("--header is for HTTP; a gRPC call carries none of its own here")
     duration = options.duration or (None if options.requests or options.trace else 10.0)
     until = None if duration is None else options.warmup + duration
     arrivals = planned(options, until)
-    prepared = message(options)
-
-    async def run() -> tuple[Load, float]:
-        kind = GrpcConnection if options.grpc else HttpConnection
-        connections: list[Connection] = [kind(host, port, prepared) for _ in range(options.connections)]
-        load = Load(connections, arrivals, until, options.requests, options.timeout)
-        return load, await load.run()
-
-    load, took = uvloop.run(run())
+    share = Share(
+        host=host,
+        port=port,
+        grpc=bool(options.grpc),
+        message=message(options),
+        connections=options.connections,
+        arrivals=None if arrivals is None else list(arrivals),
+        duration=until,
+        requests=None if arrivals is not None else options.requests,
+        timeout=options.timeout,
+    )
+    sent = run(share, options.processes)
     open_loop = arrivals is not None
-    return summarize(load.samples, took, options.warmup, open_loop=open_loop, interrupted=load.interrupted)
+    return summarize(sent.samples, sent.took, options.warmup, open_loop=open_loop, interrupted=sent.interrupted)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,7 +24,7 @@ PAUSE = 0.05
 """Seconds that a connection rests after a failure in a closed loop, so that a dead server is not asked in a spin."""
 
 
-class Sample(msgspec.Struct, frozen=True, gc=False):
+class Sample(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """One request. Seconds since the start of the run."""
 
     intended: float
@@ -63,12 +63,16 @@ class Load:
         self._left = requests
         self._sending: dict[Connection, tuple[float, float, float]] = {}
 
-    async def run(self) -> float:
-        """Send everything, and return how long it took in seconds. Cancelled, it ends with the samples so far."""
-        self._start = self._clock()
+    async def run(self, start: float | None = None) -> float:
+        """Send everything, and return how long it took in seconds. Cancelled, it ends with the samples so far.
+
+        ``start`` is the clock's reading from which all is counted, not long ahead; None is now.
+        """
+        self._start = self._clock() if start is None else start
         send = self._closed if self._arrivals is None else self._open
         bound = None if self._duration is None else self._duration + self._timeout
         try:
+            await self._reach(0.0)
             async with asyncio.timeout(bound), asyncio.TaskGroup() as group:
                 for connection in self._connections:
                     group.create_task(send(connection))
@@ -94,11 +98,9 @@ class Load:
     async def _open(self, connection: Connection) -> None:
         assert self._arrivals is not None
         for intended in self._arrivals:
-            free = now = self._now()
+            free = self._now()
             self._sending[connection] = (intended, -1.0, 0.0)
-            while now < intended:
-                await asyncio.sleep(intended - now)
-                now = self._now()
+            now = await self._reach(intended)
             await self._send(connection, intended, now, now - max(intended, free))
 
     async def _send(self, connection: Connection, intended: float, sent: float, lag: float) -> bool:
@@ -127,6 +129,14 @@ class Load:
             if intended > now:
                 break
             self.samples.append(Sample(intended, now, now, UNSENT))
+
+    async def _reach(self, at: float) -> float:
+        """Wait until ``at``, not a moment less, and return what time it is then."""
+        now = self._now()
+        while now < at:
+            await asyncio.sleep(at - now)
+            now = self._now()
+        return now
 
     def _now(self) -> float:
         return self._clock() - self._start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -43,13 +44,17 @@ def http_body(request: InferRequest, binary: bool) -> tuple[bytes, int | None]:
     return body.join(), body.json_length
 
 
-def http_message(url: str, model: str, body: bytes, json_length: int | None) -> bytes:
-    """The whole HTTP/1.1 request, head and body. ``json_length`` None says that the body is all JSON."""
+def http_message(url: str, model: str, body: bytes, json_length: int | None, headers: Sequence[str] = ()) -> bytes:
+    """The whole HTTP/1.1 request, head and body. ``json_length`` None says that the body is all JSON.
+
+    ``headers`` are further lines of the head, each "name: value".
+    """
     lines = [
         f"POST {urlsplit(url).path.rstrip('/')}/v2/models/{quote(model, safe='')}/infer HTTP/1.1",
         f"host: {urlsplit(url).netloc}",
         f"content-type: {'application/json' if json_length is None else 'application/octet-stream'}",
         f"content-length: {len(body)}",
+        *headers,
     ]
     if json_length is not None:
         lines.append(f"inference-header-content-length: {json_length}")

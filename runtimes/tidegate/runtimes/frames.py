@@ -126,9 +126,13 @@ class Predict(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True):
-    """``slot`` names where the outputs lie. Without it they are inline, or in the memory that comes as a descriptor."""
+    """``slot`` names where the outputs lie. Without it they are inline, or in the memory that comes as a descriptor.
+
+    ``seconds`` is the model's own time.
+    """
 
     outputs: tuple[Placed, ...]
+    seconds: float
     slot: SlotUse | None = None
 
 

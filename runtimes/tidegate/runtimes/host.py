@@ -287,28 +287,29 @@ class Host:
         try:
             outputs = execute(held.model, inputs, predict.outputs, predict.parameters)
         finally:
+            seconds = time.monotonic() - start
             self._executed += 1
-            self._busy_seconds += time.monotonic() - start
-        self._send_result(job, predict, outputs)
+            self._busy_seconds += seconds
+        self._send_result(job, predict, outputs, seconds)
 
-    def _send_result(self, job: Job, predict: Predict, outputs: list[Tensor]) -> None:
+    def _send_result(self, job: Job, predict: Predict, outputs: list[Tensor], seconds: float) -> None:
         sizes = [tensor.nbytes for tensor in outputs]
         offsets, total = layout(sizes)
         if total <= predict.inline_bytes:
             inline = bytearray(total)
             placed = place(outputs, offsets, memoryview(inline))
-            job.peer.answer(job, Kind.RESULT, Result(placed), inline)
+            job.peer.answer(job, Kind.RESULT, Result(placed, seconds), inline)
             return
         slot_offsets, end = layout(sizes, predict.room)
         if predict.slot is not None and job.memory is not None and end <= predict.slot.size:
             placed = place(outputs, slot_offsets, memoryview(job.memory))
-            job.peer.answer(job, Kind.RESULT, Result(placed, predict.slot))
+            job.peer.answer(job, Kind.RESULT, Result(placed, seconds, predict.slot))
             return
         descriptor = anonymous_memory(total)
         try:
             with mmap.mmap(descriptor, total) as memory, memoryview(memory) as view:
                 placed = place(outputs, offsets, view)
-            job.peer.answer(job, Kind.RESULT, Result(placed), descriptors=(descriptor,))
+            job.peer.answer(job, Kind.RESULT, Result(placed, seconds), descriptors=(descriptor,))
         finally:
             os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -31,6 +32,21 @@ def find_models(paths: Iterable[Path], name: str | None = None) -> tuple[ModelSo
 
 def artifact_of(source: ModelSource, trusted: bool, threads: int, options: Mapping[str, str]) -> Artifact:
     return Artifact(source.name, source.version, source.path, trusted=trusted, threads=threads, options=options)
+
+
+def threads_of(threads: int, replicas: int, cores: int) -> int:
+    """Threads of the framework in each replica of a model: those asked for, if they are not 0.
+
+    Else several replicas share the cores, for each would take all of them; one leaves the choice to the framework (0).
+    """
+    if threads or replicas <= 1:
+        return threads
+    return max(1, cores // replicas)
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def told(source: ModelSource) -> Found:

@@ -12,9 +12,11 @@ import gc
 from collections.abc import Callable, Sequence
 
 from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
-from tidegate.app.models import artifact_of, find_models, told
+from tidegate.app.models import artifact_of, available_cores, find_models, threads_of, told
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
+from tidegate.gateway.backend import Backend
+from tidegate.gateway.cache import CachedBackend, CacheSettings
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
 from tidegate.gateway.http.server import HttpServer
@@ -64,19 +66,26 @@ class Server:
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
         self._announce = announce
+        threads = threads_of(settings.threads, settings.replica.replicas, available_cores())
         self._models = [
             (
                 source,
                 LocalBackend(
-                    artifact_of(source, settings.trusted, settings.threads, settings.options),
+                    artifact_of(source, settings.trusted, threads, settings.options),
                     source.runtime,
                     settings.replica,
-                    metrics=metrics.bind(source.name, source.version),
+                    metrics.bind(source.name, source.version),
+                    settings.batching,
                 ),
             )
             for source in sources
         ]
-        routes = RouteTable.of(*(Route(source.name, source.version, backend) for source, backend in self._models))
+        cache = CacheSettings(max_bytes=settings.cache_bytes)
+        self._caches = [CachedBackend(backend, cache) for _, backend in self._models] if cache.max_bytes else []
+        backends: Sequence[Backend] = self._caches or [backend for _, backend in self._models]
+        routes = RouteTable.of(
+            *(Route(source.name, source.version, b) for (source, _), b in zip(self._models, backends, strict=True))
+        )
         self.plane = DataPlane(routes, metrics, settings.gateway)
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http)
@@ -177,6 +186,7 @@ class Server:
         self._end_models()
         if self._ending:
             await asyncio.wait(self._ending)
+        await asyncio.gather(*(cache.close() for cache in self._caches))
 
     async def _kill_models(self) -> None:
         for _, backend in self._models:

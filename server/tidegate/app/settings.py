@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tidegate.batching.settings import BatchSettings
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
@@ -22,13 +23,17 @@ class ServeSettings(msgspec.Struct, frozen=True):
     trusted: bool = True
     """Whether formats that can execute code are read. True because the user typed the paths."""
     threads: int = 0
-    """Intra-operation threads of each model's framework; 0 leaves the choice to the framework."""
+    """Intra-operation threads of each replica's framework; 0 is what ``models.threads_of`` makes of it."""
     options: Mapping[str, str] = {}
     """Options of the runtimes, by name; each runtime refuses those that it does not know."""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
     status: HttpSettings = HttpSettings(port=8083)
     replica: ReplicaSettings = ReplicaSettings()
+    batching: BatchSettings = BatchSettings()
+    """How each model queues and batches."""
+    cache_bytes: int = 0
+    """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0
     """Seconds until the start gives up waiting for a model; as long as a load may take."""
     shutdown_delay: float = 0.0

@@ -54,6 +54,10 @@ class Batcher(Generic[T]):
         """Requests that wait for a replica."""
         return self._queue.requests
 
+    def full_for(self, item: Item[T]) -> bool:
+        """Whether the queue's bounds forbid one more like this, as things are."""
+        return self._queue.full_for(item)
+
     def offer(self, item: Item[T], now: float) -> None:
         """Accept a new request.
 
@@ -77,11 +81,12 @@ class Batcher(Generic[T]):
             raise self._errors.overloaded(self._queue.requests, self._queue.rows, retry_after)
         self._ledger.accept(item, self._buckets.of(item.key), self._former.largest(item), now)
 
-    def take(self, now: float, *, idle: int, frees_at: float | None = None) -> Batch[T] | None:
+    def take(self, now: float, *, idle: int, frees_at: float | None = None, handover: float = 0.0) -> Batch[T] | None:
         """The next batch for a replica with a free credit; None where there is nothing to do for now.
 
-        ``idle`` is how many replicas have nothing at all, this one included. If it is 0, the batch is for a busy one,
-        and ``frees_at`` is when that is expected to be free (None: unknown, it is given what there is).
+        ``idle`` is how many replicas have nothing at all, this one included. If it is 0, the batch is for a busy one:
+        ``frees_at`` is when that is expected to be free (None: unknown, it is given what there is), and ``handover``
+        how many seconds before that its batch is closed, so that transfer and execution overlap.
         """
         self.expire(now)
         self._held_until = inf
@@ -93,7 +98,7 @@ class Batcher(Generic[T]):
         if not queue.requests:
             return None
         start = now if idle or frees_at is None else max(now, frees_at)
-        hold = self._former.hold(queue, now, idle > 0, start)
+        hold = self._former.hold(queue, now, idle > 0, start - handover)
         self._held_until = hold.until
         head, late = self._urgent_head(now, start, hold.ready)
         if head is None and late and idle:
@@ -114,14 +119,14 @@ class Batcher(Generic[T]):
         self._landed(batch, now, seconds)
         batch.bucket.curve.observe(batch.size, seconds, now)
         self._counters.executed_rows += batch.rows
-        return self._ledger.done(batch)
+        return self._ledger.done(batch, now)
 
     def fail(self, batch: Batch[T], error: TidegateError, now: float, seconds: float) -> None:
         """The runtime raised. A part that was alone is to blame; others are executed again in two halves."""
         self._landed(batch, now, seconds)
         self._ledger.undone(batch)
         if len(batch.parts) == 1:
-            self._ledger.fail(batch.parts[0].item, State.FAILED, error)
+            self._ledger.fail(batch.parts[0].item, State.FAILED, error, now)
             return
         self._counters.repeated += 1
         for group in reversed(after_error(batch.parts)):
@@ -137,7 +142,7 @@ class Batcher(Generic[T]):
             return
         for part in batch.parts:
             part.item.deaths += 1
-            self._after_death(part)
+            self._after_death(part, now)
 
     def give_back(self, batch: Batch[T], now: float) -> None:
         """A replica has not begun this batch and will not: its requests wait again where they were."""
@@ -154,22 +159,22 @@ class Batcher(Generic[T]):
             else:
                 self._ledger.again([part])
 
-    def cancel(self, item: Item[T]) -> None:
+    def cancel(self, item: Item[T], now: float) -> None:
         """Nobody waits for this request any more, wherever it is; nothing happens if it has been answered."""
         if not item.answered:
-            self._ledger.end(item, State.CANCELLED)
+            self._ledger.end(item, State.CANCELLED, now)
 
     def expire(self, now: float) -> None:
         """Answer the requests whose deadline has come."""
         if self._held_until <= now:
             self._held_until = inf  # whoever has a credit for what was held takes it now
         for item in self._ledger.expired(now):
-            self._ledger.fail(item, State.EXPIRED, self._errors.expired(item.state is State.TAKEN))
+            self._ledger.fail(item, State.EXPIRED, self._errors.expired(item.state is State.TAKEN), now)
 
-    def refuse(self, error: Callable[[], TidegateError]) -> None:
+    def refuse(self, error: Callable[[], TidegateError], now: float) -> None:
         """Answer everything that waits with an error; what is at the replicas goes on, as far as it was taken."""
         for item in self._queue.waiting():
-            self._ledger.fail(item, State.FAILED, error())
+            self._ledger.fail(item, State.FAILED, error(), now)
 
     def failures(self) -> list[tuple[Item[T], TidegateError]]:
         """The requests that have ended with an error since the last call, each with what to say."""
@@ -194,7 +199,7 @@ class Batcher(Generic[T]):
         )
         return BatcherStatistics(
             depth=depth,
-            counts=self._counters.view(self._settings.max_batch_size),
+            counts=self._counters.view(self._settings.max_batch),
             rows_per_second=self._rate.rows_per_second,
             contents_in_quarantine=len(self._quarantine),
             curves=self._buckets.learned(),
@@ -205,13 +210,13 @@ class Batcher(Generic[T]):
         guilty = self._quarantine.accuse(self._fingerprint(item.payload), item.deaths + 1, now)
         item.deaths = 0  # they are counted with the content from here on
         if guilty:
-            self._ledger.fail(item, State.FAILED, self._errors.guilty(self._settings.quarantine_seconds))
+            self._ledger.fail(item, State.FAILED, self._errors.guilty(self._settings.quarantine_seconds), now)
         else:
-            self._after_death(part)
+            self._after_death(part, now)
 
-    def _after_death(self, part: Part[T]) -> None:
+    def _after_death(self, part: Part[T], now: float) -> None:
         if not self._settings.idempotent:
-            self._ledger.fail(part.item, State.FAILED, self._errors.lost())
+            self._ledger.fail(part.item, State.FAILED, self._errors.lost(), now)
         elif not part.item.answered:
             self._ledger.again([part])
 
@@ -236,7 +241,7 @@ class Batcher(Generic[T]):
                 self._queue.put_back(item, now)
             else:
                 seconds = item.bucket.curve.predict(min(item.rows, item.largest), now)
-                self._ledger.fail(item, State.REFUSED, self._errors.hopeless(seconds or 0.0, item.deadline - now))
+                self._ledger.fail(item, State.REFUSED, self._errors.hopeless(seconds or 0.0, item.deadline - now), now)
 
     def _repeat(self, parts: list[Part[T]], now: float) -> Batch[T]:
         placed = renumbered(parts)

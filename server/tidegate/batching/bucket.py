@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Key = Hashable
 
-QUEUEING = frozenset(("priority", "timeout"))
-"""Parameters of v2 that speak to the queue. They differ from request to request and do not reach the model."""
-
 
 def key_of(request: InferRequest, dimensions: tuple[PaddedDimension, ...] = ()) -> Key:
     """The bucket of a request. The order of its inputs does not matter; that of its outputs does."""
@@ -47,7 +44,6 @@ def _relevant(parameters: Parameters) -> tuple[tuple[str, str, Parameter], ...]:
             # repr keeps -0.0 and 0.0 apart, and not a number equal to itself.
             (name, type(value).__name__, repr(value) if isinstance(value, float) else value)
             for name, value in parameters.items()
-            if name not in QUEUEING
         )
     )
 

@@ -26,6 +26,8 @@ class Counters:
         self.busy_seconds = 0.0
         self.wait_seconds = 0.0
         self.waits = [0] * (len(WAIT_BOUNDS) + 1)
+        self.completed_seconds = 0.0
+        self.unanswered_seconds = 0.0
         self.lost = 0
         self.repeated = 0
 
@@ -35,6 +37,14 @@ class Counters:
         self.batched_rows += batch.rows
         self.padded_rows += batch.size - batch.rows
 
+    def ended(self, state: State, seconds: float) -> None:
+        """A request is answered, ``seconds`` after it came."""
+        self.answered[state] += 1
+        if state is State.COMPLETED:
+            self.completed_seconds += seconds
+        else:
+            self.unanswered_seconds += seconds
+
     def waited(self, item: Item[T], now: float) -> None:
         """A request goes to a replica for the first time."""
         seconds = now - item.arrived
@@ -42,7 +52,7 @@ class Counters:
         self.wait_seconds += seconds
         self.waits[bisect_left(WAIT_BOUNDS, seconds)] += 1
 
-    def view(self, max_batch_size: int) -> Counts:
+    def view(self, max_batch: int) -> Counts:
         """All of it, as a value."""
         batches, answered = sum(self.batches.values()), self.answered
         return Counts(
@@ -60,10 +70,12 @@ class Counters:
             batches=dict(self.batches),
             batched_rows=self.batched_rows,
             padded_rows=self.padded_rows,
-            fill_ratio=self.batched_rows / (batches * max_batch_size) if batches else 0.0,
+            fill_ratio=self.batched_rows / (batches * max_batch) if batches else 0.0,
             busy_seconds=self.busy_seconds,
             wait_seconds=self.wait_seconds,
             waits=tuple(self.waits),
+            completed_seconds=self.completed_seconds,
+            unanswered_seconds=self.unanswered_seconds,
             lost=self.lost,
             repeated=self.repeated,
         )

@@ -38,9 +38,7 @@ class Former(Generic[T]):
     def largest(self, item: Item[T]) -> int:
         """The most rows like this item's that may be executed at once, learned times aside."""
         settings = self._settings
-        most = (
-            min(settings.max_batch_size, settings.batch_sizes[-1]) if settings.batch_sizes else settings.max_batch_size
-        )
+        most = min(settings.max_batch, settings.batch_sizes[-1]) if settings.batch_sizes else settings.max_batch
         return max(1, min(most, settings.max_batch_bytes // item.row_bytes) if item.nbytes else most)
 
     def hopeless(self, item: Item[T], start: float, now: float) -> bool:
@@ -49,14 +47,13 @@ class Former(Generic[T]):
         seconds = item.bucket.curve.predict(rows, now)
         return seconds is not None and start + seconds > item.deadline
 
-    def hold(self, queue: Queue[T], now: float, idle: bool, frees_at: float) -> Hold:
-        """What is to wait for company. ``frees_at`` is when the first busy replica is expected to be free."""
+    def hold(self, queue: Queue[T], now: float, idle: bool, release: float) -> Hold:
+        """What is to wait for company. ``release`` is when a batch for a busy replica is closed at the latest."""
         settings = self._settings
         if idle:
             if settings.max_latency <= 0.0 or queue.requests <= 1:
                 return _GO_TO_IDLE
             return self._hold_back(queue, now)
-        release = frees_at - settings.handover
         if release <= now:
             return _GO_AHEAD
         full = frozenset(bucket for bucket in queue.buckets() if bucket.rows >= self._room(bucket))
@@ -170,5 +167,5 @@ class _Draft(Generic[T]):
 
 def _rows_allowed(settings: BatchSettings, bucket: Bucket) -> int:
     """Rows in the next batch of a bucket, deadlines aside."""
-    allowed = min(settings.max_batch_size, bucket.curve.explorable(settings.initial_batch_size))
+    allowed = min(settings.max_batch, bucket.curve.explorable(settings.initial_batch_size))
     return unpadded_limit(allowed, settings.batch_sizes)

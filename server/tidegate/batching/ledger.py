@@ -48,7 +48,7 @@ class Ledger(Generic[T]):
                 if item.first_taken is None:
                     self._counters.waited(item, now)
 
-    def done(self, batch: Batch[T]) -> list[Part[T]]:
+    def done(self, batch: Batch[T], now: float) -> list[Part[T]]:
         """A batch is executed; returns the parts that somebody waits for."""
         wanted: list[Part[T]] = []
         for part in batch.parts:
@@ -58,7 +58,7 @@ class Ledger(Generic[T]):
             if not item.answered:
                 wanted.append(part)
                 if item.done == item.rows:
-                    self.end(item, State.COMPLETED)
+                    self.end(item, State.COMPLETED, now)
         return wanted
 
     def undone(self, batch: Batch[T]) -> None:
@@ -77,15 +77,15 @@ class Ledger(Generic[T]):
         self._queue.add(item, now)
         self._waits(item)
 
-    def fail(self, item: Item[T], state: State, error: TidegateError) -> None:
+    def fail(self, item: Item[T], state: State, error: TidegateError, now: float) -> None:
         """A request ends with an error, unless it has been answered."""
         if not item.answered:
-            self.end(item, state)
+            self.end(item, state, now)
             self.failures.append((item, error))
 
-    def end(self, item: Item[T], state: State) -> None:
+    def end(self, item: Item[T], state: State, now: float) -> None:
         item.enter(state)
-        self._counters.answered[state] += 1
+        self._counters.ended(state, now - item.arrived)
         self._live -= 1
         item.bucket.live -= 1
         if item.waiting:

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tidegate.batching.checks import check_ascending, check_whole
+
 
 class PaddedDimension(msgspec.Struct, frozen=True):
-    """One variable dimension and the sizes it is padded to."""
+    """One variable dimension and the sizes it is padded to.
+
+    Raises:
+        ValueError: there is no input, no size, the axis is that of the rows, or the sizes do not ascend.
+    """
 
     input: str
     """Name of the input tensor."""
@@ -19,6 +25,14 @@ class PaddedDimension(msgspec.Struct, frozen=True):
     """Ascending. A request that is longer than the largest keeps its own size, and so its own bucket."""
     fill: int | float = 0
     """What the new elements are, in the tensor's own datatype."""
+
+    def __post_init__(self) -> None:
+        if not self.input:
+            raise ValueError("input is empty, expected the name of an input")
+        check_whole(self, 1, "axis")
+        if not self.sizes:
+            raise ValueError(f"sizes of input '{self.input}' is empty, expected at least one")
+        check_ascending("sizes", self.sizes)
 
 
 def padded_size(size: int, sizes: Sequence[int]) -> int:

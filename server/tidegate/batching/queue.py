@@ -51,7 +51,7 @@ class Queue(Generic[T]):
         """Whether the bounds forbid one more like this."""
         settings = self._settings
         return self.requests > 0 and (
-            self.rows + item.rows > settings.max_waiting_rows or self.nbytes + item.nbytes > settings.max_waiting_bytes
+            self.rows + item.rows > settings.max_queue or self.nbytes + item.nbytes > settings.max_queue_bytes
         )
 
     def add(self, item: Item[T], now: float) -> None:

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.batching.checks import check_ascending, check_seconds, check_whole
 from tidegate.batching.padding import PaddedDimension
 
 MIB = 1 << 20
 
 
+_AT_LEAST_ONE = ("max_batch", "max_batch_bytes", "initial_batch_size", "max_buckets", "max_deaths", "quarantine_size")
+_SECONDS = ("max_latency", "ageing", "max_bucket_wait", "curve_memory", "max_retry_after")
+
+
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
-    max_batch_size: int = 32
+    """All of it; whatever cannot be meant is refused as soon as it is said.
+
+    Raises:
+        ValueError: a field is out of its range, a dimension is padded twice, or an input in two ways.
+    """
+
+    max_batch: int = 32
     """Rows in one execution. On a CPU most models gain little beyond it; 1 for a model without a batch dimension."""
     max_batch_bytes: int = 64 * MIB
     """Bytes of input tensors in one execution. One row may exceed it alone, for it cannot be divided."""
     initial_batch_size: int = 8
     """Rows that a batch may have before anything is learned of its bucket; from there sizes grow by a quarter."""
     batch_sizes: tuple[int, ...] = ()
-    """Ascending sizes that a batch is padded to, () for none; the last one bounds a batch like ``max_batch_size``. For
+    """Ascending sizes that a batch is padded to, () for none; the last one bounds a batch like ``max_batch``. For
     runtimes that compile one program per size."""
     padded_dimensions: tuple[PaddedDimension, ...] = ()
     """Variable dimensions that are padded, so that requests of nearly the same shape share a batch."""
@@ -27,13 +38,10 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_latency: float = 0.0
     """Seconds that a request may be held back, where several wait, so that a batch grows although a replica is idle.
     0 never holds. For manifests that ask for it (KServe's ``maxLatency``): batches grow while replicas are busy."""
-    handover: float = 0.002
-    """Seconds before a busy replica is expected to be free at which its next batch is closed, so that transfer and
-    execution overlap. More closes batches earlier and smaller, less lets the replica wait for its input."""
 
-    max_waiting_rows: int = 4096
+    max_queue: int = 4096
     """Rows that wait for a replica; a request beyond is refused. One that finds nobody waiting is always taken."""
-    max_waiting_bytes: int = 256 * MIB
+    max_queue_bytes: int = 256 * MIB
     """Their tensors together, with the same exception."""
     ageing: float = 5.0
     """Seconds of waiting that are worth one priority class, so that the lowest class is late, not starved."""
@@ -55,3 +63,27 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a request that ended so many replicas is refused by its content. Models and memory limits change."""
     quarantine_size: int = 1024
     """Contents in quarantine; the oldest leaves first."""
+
+    def __post_init__(self) -> None:
+        check_whole(self, 1, *_AT_LEAST_ONE)
+        check_whole(self, 0, "max_queue", "max_queue_bytes")
+        check_seconds(self, *_SECONDS, "quarantine_seconds")
+        if not self.quarantine_seconds:
+            # What ended one replica would be forgotten before it ends the next, and so end them for ever.
+            raise ValueError("quarantine_seconds is 0, expected a number of seconds above 0")
+        check_ascending("batch_sizes", self.batch_sizes)
+        self._check_paddings()
+
+    def _check_paddings(self) -> None:
+        seen: dict[str, list[PaddedDimension]] = {}
+        for dimension in self.padded_dimensions:
+            others = seen.setdefault(dimension.input, [])
+            where = f"of input '{dimension.input}'"
+            if any(other.axis == dimension.axis for other in others):
+                raise ValueError(f"padded_dimensions has axis {dimension.axis} {where} more than once, expected once")
+            if others and others[0].fill != dimension.fill:
+                fills = f"{others[0].fill} and {dimension.fill}"
+                raise ValueError(
+                    f"padded_dimensions fills axes {where} with {fills}, expected one value for all of them"
+                )
+            others.append(dimension)

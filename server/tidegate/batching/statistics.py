@@ -68,6 +68,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """From arrival to a replica, summed over requests; for a split one until its first part."""
     waits: tuple[int, ...]
     """Requests by that time, in the classes of WAIT_BOUNDS."""
+    completed_seconds: float
+    """From arrival to the last row being done, summed over completed requests."""
+    unanswered_seconds: float
+    """From arrival to the end, summed over all accepted requests that ended without a result."""
     lost: int
     """Batches whose replica ended while executing them."""
     repeated: int

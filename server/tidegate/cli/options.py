@@ -5,14 +5,18 @@ Defaults are read from the settings themselves, so that the help cannot tell any
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
-from cyclopts import Group, Parameter, Token
+from cyclopts import CoercionError, Group, Parameter, Token
 from cyclopts.validators import Number
 
+from tidegate.batching.padding import PaddedDimension
+from tidegate.batching.settings import BatchSettings
+from tidegate.cli.values import parse_padding, parse_size, parse_sizes, parse_weight, show_size
+from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS
@@ -20,32 +24,13 @@ from tidegate.protocol.nan import NanPolicy
 from tidegate.replicas.settings import ReplicaSettings
 
 S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
 
 HTTP = HttpSettings()
 GRPC = GrpcSettings()
 REPLICA = ReplicaSettings()
-UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
-
-
-def parse_size(text: str) -> int:
-    """Bytes from "67108864", "64MiB" or "1 GiB".
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    digits = text.rstrip("BbIiKkMmGg ")
-    unit = text[len(digits) :].strip().upper()
-    if not digits.isdecimal() or unit not in UNITS:
-        raise ValueError(f'"{text}" is no size; expected bytes, or a number with KiB, MiB or GiB')
-    return int(digits) * UNITS[unit]
-
-
-def show_size(count: Any) -> str:
-    """Bytes as people write them, in the largest unit that divides them."""
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if count and count % size == 0:
-            return f"{count // size}{unit}"
-    return str(count)
+BATCHING = BatchSettings()
+CALLER = CallerSettings()
 
 
 def overlay(settings: S, *groups: object) -> S:
@@ -63,9 +48,59 @@ def _convert_size(_: type, tokens: Sequence[Token]) -> int:
     return parse_size(tokens[0].value)
 
 
+def _each(tokens: Sequence[Token], parse: Callable[[str], T]) -> Iterator[tuple[Token, T]]:
+    for token in tokens:
+        try:
+            yield token, parse(token.value)
+        except ValueError as error:  # of several tokens cyclopts cannot tell which one it was
+            raise CoercionError(msg=str(error), token=token) from error
+
+
+def _convert_sizes(_: type, tokens: Sequence[Token]) -> tuple[int, ...]:
+    return tuple(size for _, sizes in _each(tokens, parse_sizes) for size in sizes)
+
+
+def _convert_paddings(_: type, tokens: Sequence[Token]) -> tuple[PaddedDimension, ...]:
+    return tuple(dimension for _, dimension in _each(tokens, parse_padding))
+
+
+def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float], ...]:
+    weights: dict[str, float] = {}
+    for token, (name, weight) in _each(tokens, parse_weight):
+        if name in weights:
+            raise CoercionError(msg=f'tenant "{name}" is given twice', token=token)
+        weights[name] = weight
+    return tuple(weights.items())
+
+
 Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
+Rows = Annotated[int, Parameter(validator=Number(gte=1), metavar="ROWS")]
 Size = Annotated[int, Parameter(converter=_convert_size, show_default=show_size, metavar="SIZE")]
+RowSizes = Annotated[
+    tuple[int, ...],
+    Parameter(
+        converter=_convert_sizes, n_tokens=1, json_list=False, negative=(), show_default=False, metavar="ROWS,ROWS"
+    ),
+]
+Paddings = Annotated[
+    tuple[PaddedDimension, ...],
+    Parameter(
+        converter=_convert_paddings,
+        n_tokens=1,
+        json_list=False,
+        negative=(),
+        show_default=False,
+        metavar="INPUT:AXIS=SIZES",
+    ),
+]
+Weights = Annotated[
+    tuple[tuple[str, float], ...],
+    Parameter(
+        converter=_convert_weights, n_tokens=1, json_list=False, negative=(), show_default=False, metavar="NAME=WEIGHT"
+    ),
+]
 
 
 @Parameter(name="*", group=Group("Addresses", sort_key=1))
@@ -84,14 +119,11 @@ class Addresses:
 @Parameter(name="*", group=Group("Execution", sort_key=2))
 @dataclass(frozen=True)
 class Execution:
+    replicas: Positive = REPLICA.replicas
+    """Processes of each model; every one holds the model in its own memory."""
     threads: Count = 0
-    """Threads of the framework within one execution; 0 leaves the choice to the framework."""
-    max_waiting: Count = REPLICA.max_waiting
-    """Requests of one model that wait; one more is refused with 503."""
-    max_waiting_bytes: Size = REPLICA.max_waiting_bytes
-    """The tensors of those that wait."""
-    max_attempts: Count = REPLICA.max_attempts
-    """Replicas that may die under one request until it is answered with 503."""
+    """Threads of the framework within one execution; 0 shares the cores among the replicas of a model, and leaves the
+    choice to the framework where there is one."""
     memory_limit: Size = REPLICA.memory_limit
     """Private memory of a replica; 0 for no limit."""
     slot_bytes: Size = REPLICA.slot_bytes
@@ -102,7 +134,56 @@ class Execution:
     """Where replicas keep their sockets; "" is the system's directory for temporary files."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=3))
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=3))
+@dataclass(frozen=True)
+class Batching:
+    max_batch: Rows = BATCHING.max_batch
+    """Rows in one execution."""
+    max_batch_bytes: Size = BATCHING.max_batch_bytes
+    """Input tensors in one execution."""
+    initial_batch_size: Rows = BATCHING.initial_batch_size
+    """Rows in one execution before anything is learned of its duration."""
+    batch_sizes: RowSizes = BATCHING.batch_sizes
+    """Ascending sizes that batches are padded to, for runtimes that compile one program per size."""
+    pad: Paddings = BATCHING.padded_dimensions
+    """Pad a dimension of an input to one of some sizes, so that requests of nearly the same shape share a batch:
+    ids:1=16,32,64, or ids:1=16,32,64:-1 where the new elements are to be -1 and not 0. Once per dimension."""
+    non_idempotent: Annotated[bool, Parameter(negative=())] = not BATCHING.idempotent
+    """No request is executed twice: each by itself, and with a replica that ends its requests fail."""
+    max_latency: Seconds = BATCHING.max_latency
+    """Seconds that requests may be held back for company although a replica is idle; a lone one never is."""
+    max_queue: Annotated[int, Parameter(validator=Number(gte=0), metavar="ROWS")] = BATCHING.max_queue
+    """Rows that wait; a request beyond is refused with 503, unless nobody waits."""
+    max_queue_bytes: Size = BATCHING.max_queue_bytes
+    """The tensors of those that wait, with the same exception."""
+    max_bucket_wait: Seconds = BATCHING.max_bucket_wait
+    """Seconds after which requests of one shape go before those of another with an earlier deadline."""
+    refuse_early: bool = BATCHING.refuse_early
+    """Refuse a request that cannot finish by its deadline before it is executed."""
+    max_retry_after: Seconds = BATCHING.max_retry_after
+    """The longest time, in seconds, that a refused caller is asked to stay away."""
+    max_deaths: Positive = BATCHING.max_deaths
+    """Replicas that may end while they execute a request; then its content is refused."""
+    quarantine_seconds: Seconds = BATCHING.quarantine_seconds
+    """For how many seconds it is."""
+
+
+@Parameter(name="*", group=Group("Callers", sort_key=4))
+@dataclass(frozen=True)
+class Callers:
+    priority_levels: Positive = CALLER.priority_levels
+    """Levels of the parameter `priority`; 1 is served first, the highest number last."""
+    default_priority: Positive = CALLER.default_priority
+    """The level of a request that names none, or 0."""
+    ageing: Seconds = BATCHING.ageing
+    """Seconds of waiting that are worth one level."""
+    tenant_header: str = CALLER.tenant_header
+    """The HTTP header or gRPC metadata key that names the tenant; "" for no tenants."""
+    tenant_weight: Weights = tuple(CALLER.tenant_weights.items())
+    """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
+
+
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=5))
 @dataclass(frozen=True)
 class Times:
     timeout: Seconds = 60.0
@@ -143,7 +224,7 @@ class Times:
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=4))
+@Parameter(name="*", group=Group("Limits", sort_key=6))
 @dataclass(frozen=True)
 class Bounds:
     max_connections: Count = HTTP.max_connections
@@ -178,16 +259,18 @@ class Bounds:
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=5))
+@Parameter(name="*", group=Group("Answers", sort_key=7))
 @dataclass(frozen=True)
 class Answers:
     nan: NanPolicy = HTTP.nan
     """NaN and infinity in a JSON answer: null, string ("NaN", "-Infinity") or literal (NaN, which is no JSON)."""
     min_compress_bytes: Size = HTTP.min_compress_bytes
     """The smallest HTTP answer that is compressed where the client takes it."""
+    cache_bytes: Size = 0
+    """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=6))
+@Parameter(name="*", group=Group("Log", sort_key=8))
 @dataclass(frozen=True)
 class Log:
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -205,6 +288,8 @@ class Options:
 
     addresses: Addresses = Addresses()
     execution: Execution = Execution()
+    batching: Batching = Batching()
+    callers: Callers = Callers()
     times: Times = Times()
     bounds: Bounds = Bounds()
     answers: Answers = Answers()
@@ -212,7 +297,9 @@ class Options:
 
     @property
     def groups(self) -> tuple[object, ...]:
-        return (self.addresses, self.execution, self.times, self.bounds, self.answers, self.log)
+        return (
+            self.addresses, self.execution, self.batching, self.callers, self.times, self.bounds, self.answers, self.log
+        )  # fmt: skip
 
 
 DEFAULTS = Options()

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from msgspec import structs
 
 from tidegate.cli.failure import Exit, Failure
-from tidegate.cli.options import DEFAULTS, GRPC, HTTP, REPLICA, Options, overlay
+from tidegate.cli.options import BATCHING, CALLER, DEFAULTS, GRPC, HTTP, REPLICA, Options, overlay
 from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
 
@@ -91,21 +91,52 @@ def named_values(words: Sequence[str]) -> dict[str, str]:
 
 
 def settings_of(options: Options) -> ServeSettings:
-    """The settings that the options make, but for what is served."""
+    """The settings that the options make, but for what is served.
+
+    Raises:
+        Failure: two options together mean nothing, or a value is one that its kind alone does not forbid.
+    """
+    try:
+        return _settings_of(options)
+    except ValueError as error:
+        field, _, problem = str(error).partition(" ")
+        raise Failure(
+            f"{option_of(field)} {problem}", "`tidegate serve --help` shows what it takes", Exit.USAGE
+        ) from error
+
+
+def option_of(field: str) -> str:
+    """The option that a field of the settings comes from."""
+    return {"padded_dimensions": "--pad"}.get(field) or f"--{field.replace('_', '-')}"
+
+
+def _settings_of(options: Options) -> ServeSettings:
     from tidegate.app.settings import ServeSettings
     from tidegate.gateway.dataplane import GatewaySettings
 
     groups, addresses, times = options.groups, options.addresses, options.times
+    batching, callers = options.batching, options.callers
     limits = overlay(DEFAULT_LIMITS, options.bounds)
     http = overlay(HTTP, *groups)
     grpc = overlay(GRPC, *groups)
     settings = ServeSettings(
         paths=(),
-        gateway=GatewaySettings(version("tidegate"), limits, times.timeout, times.max_timeout),
+        gateway=GatewaySettings(
+            version("tidegate"),
+            limits,
+            times.timeout,
+            times.max_timeout,
+            structs.replace(overlay(CALLER, callers), tenant_weights=dict(callers.tenant_weight)),
+        ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
         status=structs.replace(http, port=addresses.status_port, access_log=False),
         replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
+        batching=structs.replace(
+            overlay(BATCHING, batching, callers),
+            idempotent=not batching.non_idempotent,
+            padded_dimensions=batching.pad,
+        ),
     )
     return overlay(settings, *groups)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from tidegate.batching.item import ANYBODY, Caller
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
 from tidegate.replicas.readiness import Readiness
+from tidegate.telemetry.statistics import RevisionStatistics
 
-__all__ = ["Answer", "Backend", "Readiness"]
+__all__ = ["ANYBODY", "Answer", "Backend", "Caller", "Readiness", "RevisionStatistics"]
 
 
 class Answer(Protocol):
@@ -32,10 +34,15 @@ class Backend(Protocol):
     @property
     def readiness(self) -> Readiness: ...
 
-    async def infer(self, request: InferRequest, deadline: float) -> Answer:
-        """Execute a request that fits the signature.
+    def statistics(self) -> RevisionStatistics:
+        """What has happened so far, and what waits now."""
+        ...
 
-        ``deadline`` is on the event loop's clock, in seconds. Cancelling the task withdraws the request.
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
+        """Execute a request that fits the signature, and answer or raise by its deadline.
+
+        ``deadline`` is on the event loop's clock, in seconds; ``caller`` is who asks, as far as the order of the queue
+        is concerned. Cancelling the task withdraws the request.
 
         Raises:
             TidegateError: Unavailable and its kinds, DeadlineExceeded, ExecutionFailed.

@@ -11,21 +11,20 @@ import logging
 
 import msgspec
 
-from tidegate.gateway.backend import Answer
+from tidegate.gateway.backend import ANYBODY, Answer, Caller
+from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import (
-    DeadlineExceeded,
     InternalError,
     InvalidRequest,
     ModelNotReady,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
-    shown,
 )
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
-from tidegate.protocol.tensors import Parameter
+from tidegate.protocol.parameters import PRIORITY, TIMEOUT
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
 
@@ -42,6 +41,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     """Seconds that a request may take where the caller sets no deadline."""
     max_timeout: float = 3600.0
     """Seconds; a longer wish of the caller is cut to this, so that nothing waits for ever."""
+    caller: CallerSettings = CallerSettings()
 
 
 class DataPlane:
@@ -51,6 +51,8 @@ class DataPlane:
         self.routes = routes
         self.settings = settings
         self.metrics = metrics
+        self.tenants = TenantHeader.of(settings.caller, settings.limits)
+        self._anybody = caller_of(None, "", settings.caller)
         self.leaving = False
         self.draining = False
         self._bound: dict[tuple[str, str], RevisionMetrics] = {}
@@ -100,6 +102,17 @@ class DataPlane:
         given = [wish for wish in wishes if wish is not None]
         return now + min((*given, self.settings.max_timeout) if given else (self.settings.default_timeout,))
 
+    def caller(self, request: InferRequest, tenant: str) -> Caller:
+        """Who asks; ``tenant`` is "" where the request names none.
+
+        Raises:
+            InvalidRequest: the parameter ``priority`` is none of the levels.
+        """
+        priority = request.parameters.get(PRIORITY)
+        if priority is None and not tenant:
+            return self._anybody  # as good as always
+        return caller_of(priority, tenant, self.settings.caller)
+
     def bound(self, route: Route) -> RevisionMetrics:
         """The metrics of a route, bound on first use."""
         key = (route.model, route.version)
@@ -108,9 +121,10 @@ class DataPlane:
             found = self._bound[key] = self.metrics.bind(*key)
         return found
 
-    async def infer(self, route: Route, request: InferRequest, deadline: float) -> Answer:
+    async def infer(self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """Execute one decoded request on a route. ``deadline`` is a time of the event loop, in seconds.
 
+        It is the backend that keeps the deadline: a timer here, for each request, would cost more than all the rest.
         The caller must release the answer after encoding it, and reports the outcome with ``answered``.
 
         Raises:
@@ -125,10 +139,7 @@ class DataPlane:
         metrics.inflight.inc()
         self._enter()
         try:
-            async with asyncio.timeout_at(deadline):
-                answer = await route.backend.infer(request, deadline)
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"model '{route.model}' did not answer before the request's deadline") from error
+            answer = await route.backend.infer(request, deadline, caller)
         except TidegateError:
             raise
         except Exception as error:
@@ -184,14 +195,9 @@ def wished_timeout(request: InferRequest) -> float | None:
     Raises:
         InvalidRequest: it is not a whole number, or negative.
     """
-    value = request.parameters.get("timeout")
+    value = request.parameters.get(TIMEOUT)
     if value is None:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InvalidRequest(f"parameters: 'timeout' is {_as_sent(value)}, expected a whole number of microseconds")
+        raise InvalidRequest(f"parameters: '{TIMEOUT}' is {as_sent(value)}, expected a whole number of microseconds")
     return value / 1e6 or None
-
-
-def _as_sent(value: Parameter) -> str:
-    """A parameter as the caller wrote it: ``true``, not ``True``."""
-    return shown(msgspec.json.encode(value).decode())

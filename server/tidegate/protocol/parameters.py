@@ -1,8 +1,9 @@
-"""The flat `parameters` objects of v2, and the three among them that belong to the codec.
+"""The flat `parameters` objects of v2, and those among them that are not for the model.
 
 ``binary_data_size`` (on a tensor) is taken out when the tensor is read and put in when it is written; no value of
 ours holds it. ``binary_data_output`` (on the request) and ``binary_data`` (on a requested output) stay where the
-caller put them, because the response is encoded by them; ``for_model`` leaves them out of what a model sees.
+caller put them, because the response is encoded by them. ``priority`` and ``timeout`` speak to the queue (Triton's
+schedule policy). ``for_model`` leaves all of them out of what a model sees.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ SIZE = "binary_data_size"
 WISH = "binary_data"
 WISH_FOR_ALL = "binary_data_output"
 
-_CODEC = frozenset((SIZE, WISH, WISH_FOR_ALL))
+PRIORITY = "priority"
+TIMEOUT = "timeout"
+
+_OURS = frozenset((SIZE, WISH, WISH_FOR_ALL, PRIORITY, TIMEOUT))
 _MIN_INTEGER = -(1 << 63)
 _MAX_INTEGER = (1 << 64) - 1
 
@@ -81,10 +85,10 @@ def without_size(parameters: Parameters) -> Parameters:
 
 
 def for_model(parameters: Parameters) -> Parameters:
-    """What a model sees of a request's parameters: all but the codec's own."""
-    if not parameters or _CODEC.isdisjoint(parameters):
+    """What a model sees of a request's parameters: all but the codec's and the queue's own."""
+    if not parameters or _OURS.isdisjoint(parameters):
         return parameters
-    return {name: value for name, value in parameters.items() if name not in _CODEC}
+    return {name: value for name, value in parameters.items() if name not in _OURS}
 
 
 def member(where: str, name: str) -> str:

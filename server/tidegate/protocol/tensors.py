@@ -123,6 +123,29 @@ def split_bytes(name: str, data: Buffer, count: int) -> list[bytes]:
     return elements
 
 
+def element_offsets(name: str, data: Buffer, marks: Iterable[int]) -> list[int]:
+    """Where the elements with the numbers ``marks`` (ascending) of a BYTES tensor begin in its data.
+
+    Raises:
+        InvalidTensor: the lengths lead past the end of ``data``.
+    """
+    view = memoryview(data).cast("B")
+    unpack = _LENGTH.unpack_from
+    offsets: list[int] = []
+    index = position = 0
+    try:
+        for mark in marks:
+            while index < mark:
+                position += 4 + unpack(view, position)[0]
+                index += 1
+            offsets.append(position)
+    except struct.error:
+        position = view.nbytes + 1
+    if position > view.nbytes:
+        raise InvalidTensor(name, f"BYTES data ends before element {index}")
+    return offsets
+
+
 def by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
     """Tensors keyed by their name."""
     return {tensor.name: tensor for tensor in tensors}

@@ -28,7 +28,7 @@ def check_request(request: InferRequest, metadata: ModelMetadata) -> None:
             )
         check_tensor(tensor, spec)
         if metadata.batch_dimension:
-            rows = _same_rows(tensor, rows, metadata)
+            rows = _same_rows(tensor, rows)
     if specs:
         missing = ", ".join(f"'{name}'" for name in specs)
         raise InvalidRequest(f"model '{metadata.name}' needs input {missing}, which the request does not have")
@@ -52,7 +52,7 @@ def check_tensor(tensor: Tensor, spec: TensorSpec) -> None:
         raise InvalidTensor(tensor.name, f"shape is {list(tensor.shape)}, the model expects {list(spec.shape)}")
 
 
-def _same_rows(tensor: Tensor, rows: tuple[str, int] | None, metadata: ModelMetadata) -> tuple[str, int]:
+def _same_rows(tensor: Tensor, rows: tuple[str, int] | None) -> tuple[str, int]:
     first = tensor.shape[0] if tensor.shape else 0
     if not first:
         raise InvalidTensor(tensor.name, f"shape {list(tensor.shape)} has no rows, the model expects at least one")
@@ -60,8 +60,6 @@ def _same_rows(tensor: Tensor, rows: tuple[str, int] | None, metadata: ModelMeta
         raise InvalidTensor(
             tensor.name, f"has {first} rows where input '{rows[0]}' has {rows[1]}; the inputs of a batch must agree"
         )
-    if metadata.max_batch_size and first > metadata.max_batch_size:
-        raise InvalidTensor(tensor.name, f"has {first} rows, the model takes at most {metadata.max_batch_size}")
     return rows or (tensor.name, first)
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
-from tidegate.protocol.errors import ModelNotReady, ShuttingDown
+from tidegate.batching.item import ANYBODY, Caller
+from tidegate.batching.settings import BatchSettings
+from tidegate.protocol.errors import ModelNotReady
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
-from tidegate.replicas.batch import Batch, BatchResult
+from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.directory import sweep
 from tidegate.replicas.dispatch import Dispatcher
+from tidegate.replicas.pool import Pool
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.replicas.supervisor import Replica
 from tidegate.runtimes.runtime import Artifact
 from tidegate.telemetry.metrics import RevisionMetrics
+from tidegate.telemetry.statistics import RevisionStatistics
+
+DEFAULT_BATCHING = BatchSettings()
 
 
 class LocalAnswer:
@@ -32,61 +36,46 @@ class LocalAnswer:
         self._result.release()
 
 
-class BackendStatistics(msgspec.Struct, frozen=True):
-    """A backend at one instant."""
-
-    state: str
-    pid: int | None
-    """The worker's process, None while there is none."""
-    waiting: int
-    waiting_bytes: int
-    inflight: int
-    """Requests at the worker: executing, or next."""
-    executed: int
-    restarts: int
-    failures: int
-    """Failures in a row; 0 for a worker that never failed."""
-    service_seconds: float
-
-
 class LocalBackend:
-    """One revision of a model in one worker process. Implements the gateway's Backend."""
+    """One revision of a model in worker processes of this machine. Implements the gateway's Backend."""
 
-    def __init__(self, artifact: Artifact, runtime: str, settings: ReplicaSettings, metrics: RevisionMetrics) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        runtime: str,
+        settings: ReplicaSettings,
+        metrics: RevisionMetrics,
+        batching: BatchSettings = DEFAULT_BATCHING,
+    ) -> None:
         self._artifact = artifact
         self._settings = settings
-        self._dispatcher = Dispatcher(artifact.name, settings)
-        self._replica = Replica(artifact, runtime, settings, self._dispatcher, metrics)
+        self._dispatcher = Dispatcher(artifact.name, batching)
+        self._pool = Pool(artifact, runtime, settings, self._dispatcher, metrics)
 
     def __repr__(self) -> str:
-        return f"<LocalBackend {self._artifact.name} version {self._artifact.version}, {self._replica.state}>"
+        states = ", ".join(f"{count} {state}" for state, count in self._pool.states.items())
+        return f"<LocalBackend {self._artifact.name} version {self._artifact.version}, {states}>"
 
     @property
     def metadata(self) -> ModelMetadata | None:
-        return self._replica.metadata
+        return self._dispatcher.metadata
 
     @property
     def readiness(self) -> Readiness:
-        return self._replica.readiness
+        return self._pool.readiness
 
-    def statistics(self) -> BackendStatistics:
-        replica, queue = self._replica, self._dispatcher.statistics()
-        return BackendStatistics(
-            state=replica.state.value,
-            pid=replica.pid,
-            waiting=queue.waiting,
-            waiting_bytes=queue.waiting_bytes,
-            inflight=replica.inflight,
-            executed=queue.executed,
-            restarts=replica.restarts,
-            failures=replica.failures,
-            service_seconds=queue.service_seconds,
-        )
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The workers and their keepers, to look at."""
+        return self._pool.replicas
+
+    def statistics(self) -> RevisionStatistics:
+        return self._dispatcher.statistics(dict(self._pool.states))
 
     async def start(self) -> None:
-        """Start the worker and return at once; ``wait_ready`` tells when it answers."""
+        """Start the workers and return at once; ``wait_ready`` tells when it answers."""
         sweep(self._settings.directory)
-        await self._replica.start()
+        await self._pool.start()
 
     async def wait_ready(self, timeout: float) -> None:
         """Return once the model answers.
@@ -95,35 +84,33 @@ class LocalBackend:
             ModelLoadFailed: the model's own refusal; it will not be tried again.
             ModelNotReady: it fails again and again, or is not ready after ``timeout`` seconds.
         """
-        replica = self._replica
+        pool = self._pool
         try:
             async with asyncio.timeout(timeout):
-                while not replica.readiness.ready:
-                    if replica.refusal is not None:
-                        raise replica.refusal
-                    if replica.crash_looping:
+                while not pool.readiness.ready:
+                    if pool.refusal is not None:
+                        raise pool.refusal
+                    if pool.hopeless is not None:
                         break
-                    await replica.changed()
+                    await pool.changed()
                 else:
                     return
         except TimeoutError:
             pass
-        raise ModelNotReady(self._artifact.name, replica.readiness.reason, retry_after=1.0)
+        raise ModelNotReady(self._artifact.name, pool.readiness.reason, retry_after=1.0)
 
     async def stop(self) -> None:
-        """Finish what the worker has, refuse what still waits, and leave nothing behind.
+        """Finish what the workers have, refuse what still waits, and leave nothing behind.
 
         Cancelling this leaves nothing behind, either: the end goes on by itself.
         """
-        self._dispatcher.refuse(ShuttingDown)
-        await self._replica.stop()
+        await self._pool.stop()
 
     def kill(self) -> None:
-        """End the worker now, with what it executes; ``stop`` is still to be awaited, and returns without delay."""
-        self._dispatcher.refuse(ShuttingDown)
-        self._replica.kill()
+        """End the workers now, with what they execute; ``stop`` is still to be awaited, and returns without delay."""
+        self._pool.kill()
 
-    async def infer(self, request: InferRequest, deadline: float) -> LocalAnswer:
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> LocalAnswer:
         """Execute a request that fits the signature; ``deadline`` is a time of the event loop, in seconds.
 
         Cancelling the task withdraws the request. The answer must be released once it is encoded.
@@ -131,6 +118,6 @@ class LocalBackend:
         Raises:
             TidegateError: see ``Dispatcher.execute``.
         """
-        result = await self._dispatcher.execute(Batch.of(request), deadline)
+        result = await self._dispatcher.execute(request, deadline, caller)
         response = InferResponse(request.model_name, result.outputs, self._artifact.version, request.id)
         return LocalAnswer(response, result)

@@ -17,16 +17,13 @@ from tidegate.protocol.tensors import Buffer, Parameters, Tensor
 
 
 class BatchTensor(msgspec.Struct, frozen=True, gc=False):
-    """One input of a batch; the ``parts`` together, in order, are its bytes."""
+    """One input of a batch; the ``parts`` together, in order, are its ``nbytes`` bytes."""
 
     name: str
     datatype: Datatype
     shape: tuple[int, ...]
     parts: tuple[Buffer, ...]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(size_of(part) for part in self.parts)
+    nbytes: int
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -35,14 +32,14 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     tensors: tuple[BatchTensor, ...]
     outputs: tuple[str, ...]
     parameters: Parameters
-    nbytes: int
 
     @classmethod
-    def of(cls, request: InferRequest) -> Batch:
-        """The batch that one request is by itself."""
-        tensors = tuple(BatchTensor(t.name, t.datatype, t.shape, (t.data,)) for t in request.inputs)
-        outputs = tuple(output.name for output in request.outputs)
-        return cls(tensors, outputs, for_model(request.parameters), sum(tensor.nbytes for tensor in request.inputs))
+    def of(cls, request: InferRequest, tensors: tuple[BatchTensor, ...] | None = None) -> Batch:
+        """A batch with the outputs and parameters of a request, of its own tensors alone or of ``tensors``."""
+        if tensors is None:
+            tensors = tuple([BatchTensor(t.name, t.datatype, t.shape, (t.data,), t.nbytes) for t in request.inputs])
+        outputs = tuple([output.name for output in request.outputs]) if request.outputs else ()
+        return cls(tensors, outputs, for_model(request.parameters))
 
 
 class BatchResult:

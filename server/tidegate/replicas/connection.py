@@ -60,15 +60,17 @@ _KINDS: dict[str, type[TidegateError]] = {
 class Owner(Protocol):
     """Who is told what happens on a connection."""
 
-    def finished(self, work: Work, outcome: BatchResult | TidegateError) -> None: ...
+    def finished(
+        self, link: Connection, work: Work, outcome: BatchResult | TidegateError, infer_seconds: float
+    ) -> None: ...
 
-    def returned(self, work: Work) -> None: ...
+    def returned(self, link: Connection, work: Work) -> None: ...
 
-    def pump(self) -> None: ...
+    def pump(self, link: Connection) -> None: ...
 
 
 class Running:
-    """A request at the worker."""
+    """A batch at the worker."""
 
     __slots__ = ("cancelled", "nbytes", "slot", "work")
 
@@ -165,12 +167,13 @@ class Connection:
     def cancel(self, work: Work) -> None:
         for number, running in self._running.items():
             if running.work is work:
-                running.cancelled = True
-                self._channel.send(Frame(Kind.CANCEL, number, _MODEL))
+                if not running.cancelled:
+                    running.cancelled = True
+                    self._channel.send(Frame(Kind.CANCEL, number, _MODEL))
                 return
 
-    def abandon(self) -> list[Work]:
-        """Take what the worker has still said, close, and return what it never answered, oldest first.
+    def abandon(self) -> None:
+        """Take what the worker has still said, and close.
 
         Only for a worker that is dead: its slots are used again from here on.
         """
@@ -187,7 +190,6 @@ class Connection:
             if one.slot is not None:
                 self._slots.release(one.slot)
         self._slots.close()
-        return [one.work for one in running]
 
     def _slot(self, nbytes: int, room: int, shared: bool) -> Slot | None:
         """The slot of a request: for its inputs, for outputs as large as such requests had lately, or for both."""
@@ -269,7 +271,8 @@ class Connection:
             result = BatchResult(outputs)
         else:
             result = BatchResult(outputs, partial(self._give_back, slot, pump=True))
-        self._owner.finished(running.work, result)
+        seconds = content.seconds if content.seconds >= 0.0 else 0.0  # a worker may say anything, NaN too
+        self._owner.finished(self, running.work, result, seconds)
 
     def _memory(
         self, frame: Frame, content: Result, descriptors: list[int], running: Running
@@ -296,9 +299,9 @@ class Connection:
         self._done(request)
         self._give_back(running.slot)
         if content.kind == errors.ShuttingDown.__name__:
-            self._owner.returned(running.work)
+            self._owner.returned(self, running.work)
         else:
-            self._owner.finished(running.work, kind(content.message, retry_after=content.retry_after))
+            self._owner.finished(self, running.work, kind(content.message, retry_after=content.retry_after), 0.0)
 
     def _done(self, request: int) -> None:
         """A request is off the worker: the next one, if any, begins now."""
@@ -326,7 +329,7 @@ class Connection:
         if slot is not None:
             self._forget(self._slots.release(slot))
             if pump:
-                self._owner.pump()
+                self._owner.pump(self)
 
     def _forget(self, dropped: list[int]) -> None:
         if dropped and not self._channel.closed:

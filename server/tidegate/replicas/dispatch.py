@@ -1,45 +1,53 @@
-"""From waiting requests to replicas: order, bounds, credits, and what becomes of a request whose replica died.
+"""From waiting requests to replicas: the shell around a ``Batcher``, which decides.
 
-Requests wait in the order of their arrival, bounded in number and bytes. A link (a replica that is ready) has
-credits; a request is bound to one only when a credit is free. If the link is lost, its oldest request may have
-begun: that counts as an attempt. The others have not begun, and go back to where they came from. Each request is
-answered once, whatever happens: its future is the one place where the answer can go.
+It asks the batcher for a batch whenever a link (a replica that is ready) has a free credit: once in each turn of the
+loop in which something happened, so that requests that arrive together go together. A link has few credits: one batch
+executes, one more is there when it ends. Each request is answered once, whatever happens: its future is the one place
+where the answer can go.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+import time
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 import msgspec
 
-from tidegate.protocol.errors import DeadlineExceeded, Overloaded, ReplicaLost, TidegateError
+from tidegate.batching import batch as batching
+from tidegate.batching.batcher import Batcher
+from tidegate.batching.bucket import key_of
+from tidegate.batching.item import ANYBODY, Caller, Item
+from tidegate.batching.settings import BatchSettings
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
+from tidegate.protocol.messages import InferRequest, ModelMetadata
+from tidegate.replicas.assembly import assemble
 from tidegate.replicas.batch import Batch, BatchResult
-from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.executions import Executions
+from tidegate.replicas.handover import Handover
+from tidegate.replicas.pending import Pending, fingerprint
+from tidegate.replicas.scatter import answer, scatter
+from tidegate.telemetry.statistics import RevisionStatistics
 
-_SMOOTHING = 0.1
-"""Weight of the newest service time in the mean, so that about the last twenty count."""
+_TICK = 0.001
+"""Seconds; the loop's timers know whole milliseconds, and one that is rounded down would come too early."""
 
 
 class Work:
-    """One request on its way. ``attempts`` counts the executions that may have begun."""
+    """A batch at a link. ``sent`` and ``began`` are times of the dispatcher's clock: it begins when it is first."""
 
-    __slots__ = ("attempts", "batch", "deadline", "future", "link", "number", "timer")
+    __slots__ = ("batch", "began", "idle", "sent", "taken", "written")
 
-    def __init__(self, batch: Batch, deadline: float, future: asyncio.Future[BatchResult]) -> None:
+    def __init__(self, taken: batching.Batch[Pending], batch: Batch) -> None:
+        self.taken = taken
         self.batch = batch
-        self.deadline = deadline
-        self.future = future
-        self.attempts = 0
-        self.number = 0
-        self.link: Link | None = None
-        self.timer: asyncio.TimerHandle | None = None
-
-    def fail(self, error: TidegateError) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
+        self.written = 0.0
+        self.sent = 0.0
+        self.began = 0.0
+        self.idle = False
+        """Whether the link had nothing else when it was sent."""
 
 
 class Link(Protocol):
@@ -47,209 +55,309 @@ class Link(Protocol):
 
     @property
     def free(self) -> int:
-        """Credits: how many more requests it takes."""
+        """Credits: how many more batches it takes."""
         ...
 
     def execute(self, work: Work) -> bool:
-        """Send a request; False where the link cannot take it now, and will ask again when it can.
+        """Send a batch; False where the link cannot take it now, and will ask again when it can.
 
         Raises:
-            TidegateError: the request itself cannot be sent.
+            TidegateError: the batch itself cannot be sent.
         """
         ...
 
     def cancel(self, work: Work) -> None:
-        """Nobody waits for this request any more. Its credit comes back when the replica says that it is done."""
+        """Nobody waits for this batch any more. Its credit comes back when the replica says that it is done."""
         ...
 
 
-class DispatchStatistics(msgspec.Struct, frozen=True):
-    waiting: int
-    waiting_bytes: int
-    executed: int
-    """Requests that replicas have answered, errors of the model among them."""
-    service_seconds: float
-    """Mean time between two answers while there was work, which is what a waiting request adds to the queue."""
+class Lane:
+    """What a link has, oldest first, and what is known of it."""
+
+    __slots__ = ("blocked", "closed", "handover", "link", "works")
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.works: list[Work] = []
+        self.handover = Handover()
+        self.blocked = False
+        """It had no memory for a batch, and has got none back since."""
+        self.closed = False
+        """It is to get no more."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it takes a batch now."""
+        return not self.blocked and not self.closed and self.link.free > 0
+
+    @property
+    def frees_at(self) -> float | None:
+        """When it is expected to have nothing to do; None where that is not known."""
+        end = self.works[0].began
+        for work in self.works:
+            if work.taken.expected is None:
+                return None
+            end += work.taken.expected
+        return end
 
 
 class Dispatcher:
-    """The queue of one revision and the links that empty it. Everything is called in one event loop."""
+    """The queue of one revision and the links that empty it. Everything is called in one event loop.
 
-    def __init__(self, model: str, settings: ReplicaSettings) -> None:
+    ``clock`` has the base of the loop's own time, and may be finer: uvloop's moves in whole milliseconds.
+    """
+
+    def __init__(self, model: str, settings: BatchSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._model = model
         self._settings = settings
-        self._waiting: OrderedDict[int, Work] = OrderedDict()
-        self._waiting_bytes = 0
-        self._links: list[Link] = []
-        self._numbers = 0
+        self._clock = clock
+        self._metadata: ModelMetadata | None = None
+        self._batcher: Batcher[Pending] | None = None
+        self._batches = False
+        self._lanes: dict[Link, Lane] = {}
         self._refusal: Callable[[], TidegateError] | None = None
-        self._executed = 0
-        self._service_seconds = 0.0
-        self._last_answer = 0.0
+        self._executions = Executions()
+        self._last_inference = 0.0
+        self._pumping: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wake_at = inf
 
     def __repr__(self) -> str:
-        return f"<Dispatcher {len(self._waiting)} waiting, {len(self._links)} links>"
+        return f"<Dispatcher {self._batcher!r}, {len(self._lanes)} links>"
 
-    def statistics(self) -> DispatchStatistics:
-        return DispatchStatistics(len(self._waiting), self._waiting_bytes, self._executed, self._service_seconds)
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        """The signature; None before the first load."""
+        return self._metadata
 
-    async def execute(self, batch: Batch, deadline: float) -> BatchResult:
-        """Have a batch executed. The result must be released.
+    def describe(self, metadata: ModelMetadata) -> None:
+        """A replica has loaded the model, and this is its signature. From now on requests can be executed.
+
+        Raises:
+            ModelLoadFailed: it is not that of the replicas before it, by which requests are checked.
+        """
+        if self._batcher is not None:
+            if metadata != self._metadata:
+                raise ModelLoadFailed("its signature is not what it was when it was first loaded: the file has changed")
+            return
+        self._batches = metadata.batch_dimension and bool(metadata.inputs)
+        most = 1
+        if self._batches:
+            most = min(self._settings.max_batch, metadata.max_batch_size or self._settings.max_batch)
+        sizes = tuple(size for size in self._settings.batch_sizes if size <= most)
+        settings = msgspec.structs.replace(self._settings, max_batch=most, batch_sizes=sizes)
+        self._metadata = metadata
+        self._batcher = Batcher(self._model, settings, fingerprint)
+
+    def statistics(self, replicas: dict[str, int]) -> RevisionStatistics:
+        """Everything that is known; ``replicas`` is how many there are in each state."""
+        batcher = self._batcher
+        return RevisionStatistics(
+            batcher=None if batcher is None else batcher.statistics(self._clock()),
+            replicas=replicas,
+            executed=self._executions.view(),
+            last_inference=self._last_inference,
+        )
+
+    async def execute(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> BatchResult:
+        """Have a request executed. The result must be released.
 
         Raises:
             TidegateError: Overloaded, DeadlineExceeded, ReplicaLost, the refusal, or the model's error.
         """
         if self._refusal is not None:
             raise self._refusal()
+        batcher = self._batcher
+        if batcher is None:
+            raise ModelNotReady(self._model, "it has not been loaded yet", retry_after=1.0)
         loop = asyncio.get_running_loop()
-        work = Work(batch, deadline, loop.create_future())
-        if self._waiting or not self._hand(work, loop.time()):
-            self._wait(work, loop)
+        pending = Pending(request, loop.create_future())
+        rows = request.inputs[0].shape[0] if self._batches else 1
+        key = key_of(request, self._settings.padded_dimensions)
+        item = Item(pending, key, rows, pending.nbytes, deadline, caller)
+        if self._pumping is not None and batcher.full_for(item):
+            self._pump()  # what came before it in this turn of the loop may not have to wait
+        batcher.offer(item, self._clock())
+        self.pump()
         try:
-            return await work.future
+            return await pending.future
         except asyncio.CancelledError:
-            self._withdraw(work)
+            self._withdraw(batcher, item)
             raise
 
     def attach(self, link: Link) -> None:
         """A replica became ready."""
-        self._links.append(link)
+        self._lanes[link] = Lane(link)
         self.pump()
 
     def detach(self, link: Link) -> None:
         """Send no more to a replica; what it has, it still answers."""
-        if link in self._links:
-            self._links.remove(link)
+        lane = self._lanes.get(link)
+        if lane is not None:
+            lane.closed = True
 
-    def lost(self, link: Link, works: list[Work]) -> None:
-        """A replica is dead; ``works`` it had taken and not answered, oldest first."""
-        self.detach(link)
-        if works:
-            self._attempted(works[0])
-        for work in reversed(works):
-            self.returned(work)
-        self.pump()
-
-    def returned(self, work: Work) -> None:
-        """A request that did not begin comes back to the head of the queue."""
-        work.link = None
-        if work.future.done():
+    def lost(self, link: Link) -> None:
+        """A replica is dead. Its oldest batch may have begun, the others have not."""
+        lane = self._lanes.pop(link, None)
+        if lane is None or self._batcher is None:
             return
-        if self._refusal is not None:
-            work.fail(self._refusal())
-            return
-        self._enter(work, asyncio.get_running_loop())
-        self._waiting.move_to_end(work.number, last=False)
+        now = self._clock()
+        for work in reversed(lane.works[1:]):
+            self._batcher.give_back(work.taken, now)
+        if lane.works:
+            self._batcher.lost(lane.works[0].taken, now)
+        self._settle(now)
 
-    def finished(self, work: Work, outcome: BatchResult | TidegateError) -> None:
-        """A replica has answered."""
-        now = asyncio.get_running_loop().time()
-        work.link = None
-        self._learn(now)
-        if work.future.done():
-            if isinstance(outcome, BatchResult):
-                outcome.release()
-        elif isinstance(outcome, BatchResult):
-            work.future.set_result(outcome)
+    def returned(self, link: Link, work: Work) -> None:
+        """A batch comes back that has not begun and will not."""
+        if self._batcher is not None and self._landed(link, work, self._clock()):
+            self._batcher.give_back(work.taken, self._clock())
+            self._settle(self._clock())
+
+    def finished(self, link: Link, work: Work, outcome: BatchResult | TidegateError, infer_seconds: float) -> None:
+        """A replica has answered; the model took ``infer_seconds`` of the time."""
+        batcher = self._batcher
+        now = self._clock()
+        seconds = now - work.began
+        if batcher is None or not self._landed(link, work, now):
+            return
+        if isinstance(outcome, BatchResult):
+            if work.idle:
+                self._lanes[link].handover.observe(now - work.sent, infer_seconds)
+            self._answered(batcher, work, outcome, now, seconds, infer_seconds)
         else:
-            work.future.set_exception(outcome)
+            batcher.fail(work.taken, outcome, now, seconds)
         self.pump()
 
-    def pump(self) -> None:
-        """Hand out what waits, as long as somebody takes it."""
-        if not self._waiting:
-            return
-        now = asyncio.get_running_loop().time()
-        while self._waiting:
-            work = next(iter(self._waiting.values()))
-            if work.deadline <= now:
-                self._expire(work)
-            elif self._hand(work, now):
-                self._leave(work)
-            else:
-                return
+    def pump(self, link: Link | None = None) -> None:
+        """Hand out what waits, in the next turn of the loop. ``link`` has got memory back."""
+        lane = None if link is None else self._lanes.get(link)
+        if lane is not None:
+            lane.blocked = False
+        if self._pumping is None:
+            self._pumping = asyncio.get_running_loop().call_soon(self._pump)
 
     def refuse(self, refusal: Callable[[], TidegateError] | None) -> None:
         """Answer everything that waits, and all that comes, with this error; None takes requests again."""
         self._refusal = refusal
-        if refusal is not None:
-            for work in list(self._waiting.values()):
-                self._leave(work)
-                work.fail(refusal())
+        if refusal is not None and self._batcher is not None:
+            self._settle(self._clock())
 
-    def _hand(self, work: Work, now: float) -> bool:
-        """Give a request to a link, or answer it here where it cannot be executed; False where no link takes it."""
-        if work.deadline <= now:
-            work.fail(_expired(self._model))
-            return True
-        for link in self._links:
-            if link.free > 0:
-                try:
-                    if not link.execute(work):
-                        continue
-                except TidegateError as error:
-                    work.fail(error)
-                    return True
-                work.link = link
-                if link.free == self._settings.credits - 1:
-                    self._last_answer = now  # it was idle: service begins now
-                return True
-        return False
+    def _pump(self) -> None:
+        if self._pumping is not None:
+            self._pumping.cancel()
+            self._pumping = None
+        batcher = self._batcher
+        if batcher is None:
+            return
+        now = self._clock()
+        batcher.expire(now)
+        while batcher.waiting:
+            idle = [lane for lane in self._lanes.values() if lane.open and not lane.works]
+            lane = idle[0] if idle else self._soonest(now)
+            if lane is None:
+                break
+            frees_at = None if idle else lane.frees_at
+            taken = batcher.take(now, idle=len(idle), frees_at=frees_at, handover=lane.handover.seconds)
+            if taken is None:
+                break
+            self._hand(batcher, lane, taken, now)
+        self._settle(now)
 
-    def _wait(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
-        settings, count = self._settings, len(self._waiting)
-        over = self._waiting_bytes + work.batch.nbytes > settings.max_waiting_bytes
-        if count >= settings.max_waiting or (over and count):
-            raise Overloaded(
-                f"model '{self._model}' has {count} requests waiting, which is as many as it may",
-                retry_after=max(1.0, count * self._service_seconds),
-            )
-        self._enter(work, loop)
+    def _soonest(self, now: float) -> Lane | None:
+        """Of the busy replicas that take one more, the one that is free first; one of which nothing is known is now."""
+        busy = [lane for lane in self._lanes.values() if lane.open]
+        return min(busy, key=lambda lane: now if lane.frees_at is None else lane.frees_at, default=None)
 
-    def _enter(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
-        self._numbers += 1
-        work.number = self._numbers
-        work.timer = loop.call_at(work.deadline, self._expire, work)
-        self._waiting[work.number] = work
-        self._waiting_bytes += work.batch.nbytes
+    def _hand(self, batcher: Batcher[Pending], lane: Lane, taken: batching.Batch[Pending], now: float) -> None:
+        """Send a batch, or answer it here where it cannot be sent, or let it wait again where there is no memory."""
+        try:
+            work = Work(taken, assemble(taken, self._settings.padded_dimensions))
+            sent = lane.link.execute(work)
+        except TidegateError as error:
+            batcher.fail(taken, error, now, 0.0)
+            return
+        if not sent:
+            batcher.give_back(taken, now)
+            lane.blocked = True
+            return
+        work.idle = not lane.works
+        work.sent = work.began = self._clock()
+        work.written = work.sent - now
+        lane.works.append(work)
 
-    def _leave(self, work: Work) -> None:
-        del self._waiting[work.number]
-        self._waiting_bytes -= work.batch.nbytes
-        if work.timer is not None:
-            work.timer.cancel()
-            work.timer = None
+    def _landed(self, link: Link, work: Work, now: float) -> bool:
+        """A batch is off its link, and the one behind it begins; False where the link was given up before."""
+        lane = self._lanes.get(link)
+        if lane is None or work not in lane.works:
+            return False
+        lane.works.remove(work)
+        lane.blocked = False
+        if lane.works:
+            lane.works[0].began = max(lane.works[0].began, now)
+        return True
 
-    def _expire(self, work: Work) -> None:
-        self._leave(work)
-        work.fail(_expired(self._model))
+    def _answered(
+        self,
+        batcher: Batcher[Pending],
+        work: Work,
+        result: BatchResult,
+        now: float,
+        seconds: float,
+        infer_seconds: float,
+    ) -> None:
+        try:
+            outputs = scatter(work.taken, result)
+        except TidegateError as error:
+            result.release()
+            batcher.fail(work.taken, error, now, seconds)
+            return
+        self._executions.count(work.taken.size, work.written, infer_seconds, max(0.0, seconds - infer_seconds))
+        wanted = batcher.complete(work.taken, now, seconds)
+        if wanted:
+            self._last_inference = time.time()
+        answer(work.taken.parts, wanted, outputs, result)
 
-    def _withdraw(self, work: Work) -> None:
+    def _withdraw(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
         """The caller is gone, at whatever point the request is."""
-        if work.number in self._waiting:
-            self._leave(work)
-        elif work.link is not None:
-            work.link.cancel(work)
-        elif not work.future.cancelled() and work.future.exception() is None:
-            work.future.result().release()  # answered in the same turn of the loop
+        future = item.payload.future
+        if future.done() and not future.cancelled() and future.exception() is None:
+            future.result().release()  # answered in the same turn of the loop
+        batcher.cancel(item, self._clock())
+        self._unwanted(item)
+        self.pump()
 
-    def _attempted(self, work: Work) -> None:
-        work.attempts += 1
-        if work.attempts >= self._settings.max_attempts:
-            work.fail(
-                ReplicaLost(
-                    f"model '{self._model}': {work.attempts} workers ended while they executed this request",
-                    retry_after=1.0,
-                )
-            )
+    def _unwanted(self, item: Item[Pending]) -> None:
+        """Spare the replicas the batches in which nobody but this request was waited for."""
+        if not item.taken:
+            return
+        for lane in self._lanes.values():
+            for work in lane.works:
+                if all(part.item.answered for part in work.taken.parts):
+                    lane.link.cancel(work)
 
-    def _learn(self, now: float) -> None:
-        seconds = max(0.0, now - self._last_answer)
-        self._last_answer = now
-        weight = _SMOOTHING if self._executed else 1.0
-        self._executed += 1
-        self._service_seconds += weight * (seconds - self._service_seconds)
+    def _settle(self, now: float) -> None:
+        """Answer what has failed, and see to it that the next deadline is kept."""
+        batcher = self._batcher
+        if batcher is None:
+            return
+        if self._refusal is not None and batcher.waiting:
+            batcher.refuse(self._refusal, now)  # what came back from a replica, too
+        for item, error in batcher.failures():
+            if not item.payload.future.done():
+                item.payload.future.set_exception(error)
+            self._unwanted(item)
+        self._arm(batcher.next_wake(), now)
 
+    def _arm(self, wake_at: float, now: float) -> None:
+        """Pump at ``wake_at`` at the latest. A timer that is too early stays: it costs less than to set it anew."""
+        if wake_at >= self._wake_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake_at = wake_at
+        self._timer = asyncio.get_running_loop().call_later(max(wake_at - now, 0.0) + _TICK, self._woken)
 
-def _expired(model: str) -> DeadlineExceeded:
-    return DeadlineExceeded(f"the request's deadline passed while it waited for model '{model}'")
+    def _woken(self) -> None:
+        self._timer, self._wake_at = None, inf
+        self.pump()

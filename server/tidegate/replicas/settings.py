@@ -8,6 +8,8 @@ MIB = 1 << 20
 
 
 class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
+    replicas: int = 1
+    """Worker processes of one model, at least 1. Each holds the model in its own memory."""
     start_timeout: float = 60.0
     """Seconds from starting the process to its socket. It imports numpy and little else."""
     load_timeout: float = 600.0
@@ -29,14 +31,8 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
     stable_after: float = 10.0
     """Seconds of being ready that end a row of failures. An answered request ends it, too."""
 
-    max_waiting: int = 1024
-    """Requests that wait for a replica; one more is refused."""
-    max_waiting_bytes: int = 256 * MIB
-    """Their tensors together; a request that finds nobody waiting is taken whatever its size."""
-    max_attempts: int = 2
-    """Executions that a request may be the cause of: after so many replicas died under it, it is answered with 503."""
     credits: int = 2
-    """Requests at one replica: one executes, one is there already when it ends."""
+    """Batches at one replica: one executes, one is there already when it ends."""
 
     inline_bytes: int = 16 << 10
     """Tensors up to this size together travel in the frame; larger ones lie in shared memory."""

@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
 
-from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, ShuttingDown, TidegateError
-from tidegate.protocol.messages import ModelMetadata
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
 from tidegate.replicas.connection import Connection
 from tidegate.replicas.dispatch import Dispatcher
 from tidegate.replicas.lifecycle import Event, State, after, backoff, crash_looping, failures_in_row
@@ -73,12 +72,14 @@ class Replica:
         settings: ReplicaSettings,
         dispatcher: Dispatcher,
         metrics: RevisionMetrics,
+        on_change: Callable[[], None],
     ) -> None:
         self._artifact = artifact
         self._runtime = runtime
         self._settings = settings
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._on_change = on_change
         self._process: WorkerProcess | None = None
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -86,13 +87,17 @@ class Replica:
         self._last = ""
         self._ready_at: float | None = None
         self.state = State.STOPPED
-        self.metadata: ModelMetadata | None = None
         self.failures = 0
         self.restarts = 0
         self.refusal: ModelLoadFailed | None = None
 
     def __repr__(self) -> str:
         return f"<Replica of {self._artifact.name}, {self.state}, {self.restarts} restarts>"
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._artifact.name
 
     @property
     def pid(self) -> int | None:
@@ -109,6 +114,16 @@ class Replica:
         return crash_looping(self.failures, self._settings)
 
     @property
+    def hopeless(self) -> ModelNotReady | None:
+        """What to answer instead of waiting for this replica; None while it is worth waiting for."""
+        if self.refusal is not None:
+            return ModelNotReady(self._artifact.name, self.refusal.message)
+        if self.crash_looping and self.state is not State.READY:
+            pause = backoff(self.failures, self._settings)
+            return ModelNotReady(self._artifact.name, self.readiness.reason, retry_after=max(1.0, pause))
+        return None
+
+    @property
     def readiness(self) -> Readiness:
         if self.state is State.READY:
             return Readiness(True)
@@ -122,7 +137,6 @@ class Replica:
 
     async def start(self) -> None:
         """Start the worker, and keep it going until ``stop``."""
-        self._changed = asyncio.Event()
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._enter(Event.START)
         self._task = asyncio.create_task(self._run(), name=f"replica of {self._artifact.name}")
@@ -145,16 +159,11 @@ class Replica:
         if self._process is not None:
             self._process.kill()
 
-    async def changed(self) -> None:
-        """Return after the next change of the state."""
-        await self._changed.wait()
-
     async def _run(self) -> None:
         while True:
             ending = await self._live()
             if self._stopping:
                 break
-            self._metrics.ready.set(0)
             if ending.refusal is not None:
                 self._refuse(ending.refusal)
                 await self._ended
@@ -169,8 +178,6 @@ class Replica:
             self.restarts += 1
             self._metrics.restarted(ending.reason)
             self._enter(Event.RETRY)
-        self._metrics.ready.set(0)
-        self._dispatcher.refuse(ShuttingDown)
         if self.state not in (State.BACKING_OFF, State.FAILED, State.DRAINING):
             self._enter(Event.STOP)  # the life ended by itself in the very moment of the stop
         self._enter(Event.LOST if self.state is State.DRAINING else Event.STOP)
@@ -192,7 +199,8 @@ class Replica:
             self._process = None
             if self._connection is not None:
                 self._vigil.stop()
-                self._dispatcher.lost(self._connection, self._connection.abandon())
+                self._connection.abandon()
+                self._dispatcher.lost(self._connection)
         if not self._stopping:
             self._ended = asyncio.get_running_loop().create_future()  # what is awaited now is the end of the next life
         return ending
@@ -252,11 +260,11 @@ class Replica:
         )
         try:
             loaded = await self._step(connection.load(load), self._settings.load_timeout, "load")
+            self._dispatcher.describe(loaded.metadata)
         except ModelLoadFailed as error:
             raise Ended(Ending("load", f"its model cannot be loaded: {error.message}", error)) from error
         except (TidegateError, ChannelBroken, FrameTooLarge, UnicodeEncodeError) as error:
             raise Ended(Ending("load", f"its model cannot be loaded: {error}")) from error
-        self.metadata = loaded.metadata
         self._metrics.load_seconds.observe(loaded.seconds)
 
     async def _step(self, step: Coroutine[Any, Any, T], seconds: float, name: str) -> T:
@@ -279,8 +287,6 @@ class Replica:
     def _ready(self, connection: Connection) -> None:
         self._ready_at = asyncio.get_running_loop().time()
         self._enter(Event.LOADED)
-        self._metrics.ready.set(1)
-        self._dispatcher.refuse(None)
         self._dispatcher.attach(connection)
 
     async def _drain(self, process: WorkerProcess, connection: Connection) -> None:
@@ -298,9 +304,8 @@ class Replica:
         """The model cannot be loaded, and trying again would change nothing."""
         self.refusal = refusal
         # Whoever started the replica hears of its first load by ``wait_ready``; of a later one nobody would.
-        level = logging.DEBUG if self.metadata is None else logging.ERROR
+        level = logging.DEBUG if self._dispatcher.metadata is None else logging.ERROR
         log.log(level, "model %s cannot be loaded: %s", self._artifact.name, refusal.message)
-        self._dispatcher.refuse(lambda: ModelNotReady(self._artifact.name, refusal.message))
         self._enter(Event.REFUSED)
 
     def _count(self, ending: Ending) -> None:
@@ -310,11 +315,6 @@ class Replica:
         answered = 0 if self._connection is None else self._connection.answered
         self.failures = failures_in_row(self.failures, self._settings, ready_for=ready_for, answered=answered)
         self._connection = None
-        if self.crash_looping:
-            pause = backoff(self.failures, self._settings)
-            self._dispatcher.refuse(
-                lambda: ModelNotReady(self._artifact.name, self.readiness.reason, retry_after=max(1.0, pause))
-            )
 
     def _wake(self) -> None:
         self._vigil.wake()
@@ -335,5 +335,4 @@ class Replica:
 
     def _enter(self, event: Event) -> None:
         self.state = after(self.state, event)
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        self._on_change()

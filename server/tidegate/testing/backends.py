@@ -6,10 +6,10 @@ import asyncio
 
 import msgspec
 
-from tidegate.gateway.backend import Readiness
+from tidegate.gateway.backend import ANYBODY, Caller, Readiness, RevisionStatistics
 from tidegate.gateway.routes import Route
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.errors import DeadlineExceeded, TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
 
 
@@ -29,7 +29,8 @@ class IdentityBackend:
     """Answers every input as an output of the same name.
 
     ``error`` is raised instead of answering; ``gate``, while set, holds every request until it is opened.
-    ``answers`` and ``cancelled`` let a test see what became of them.
+    ``answers`` and ``cancelled`` let a test see what became of them, ``callers`` who asked.
+    ``figures`` are its statistics.
     """
 
     def __init__(self, metadata: ModelMetadata, error: TidegateError | Exception | None = None) -> None:
@@ -37,7 +38,9 @@ class IdentityBackend:
         self.error = error
         self.gate: asyncio.Event | None = None
         self.state = Readiness(True)
+        self.figures = RevisionStatistics(batcher=None, replicas={}, executed={}, last_inference=0.0)
         self.requests: list[InferRequest] = []
+        self.callers: list[Caller] = []
         self.answers: list[FakeAnswer] = []
         self.cancelled = 0
 
@@ -49,11 +52,19 @@ class IdentityBackend:
     def readiness(self) -> Readiness:
         return self.state
 
-    async def infer(self, request: InferRequest, deadline: float) -> FakeAnswer:
+    def statistics(self) -> RevisionStatistics:
+        return self.figures
+
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> FakeAnswer:
         self.requests.append(request)
+        self.callers.append(caller)
         if self.gate is not None:
             try:
-                await self.gate.wait()
+                async with asyncio.timeout_at(deadline):
+                    await self.gate.wait()
+            except TimeoutError as error:
+                name = request.model_name
+                raise DeadlineExceeded(f"model '{name}' did not answer before the request's deadline") from error
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise

@@ -83,7 +83,7 @@ class _Storm:
     def _answered(self, count: int) -> None:
         if count == self._requests // 10:
             self._warm = self.held()
-        pid = self._backend.statistics().pid
+        pid = self._backend.replicas[0].pid
         if count % self._every == 0 and self._kills_left and pid is not None:
             os.kill(pid, signal.SIGKILL)
             self.kills += 1
@@ -112,7 +112,7 @@ async def storm(directory: Path, requests: int, kills: int, clients: int = 8) ->
         await asyncio.gather(*(run.client() for _ in range(clients)))
         await backend.wait_ready(60.0)
         descriptors, size = run.grown()
-        restarts = backend.statistics().restarts
+        restarts = sum(replica.restarts for replica in backend.replicas)
     finally:
         await backend.stop()
     return StormReport(run.right, run.wrong, dict(run.errors), run.kills, restarts, descriptors, size)

@@ -1,8 +1,8 @@
-"""A call as a method sees it, free of any transport: messages are bytes, metadata is read already."""
+"""A call as a method sees it, free of any transport: messages are bytes, and deadlines are read already."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -11,16 +11,18 @@ from tidegate.protocol.tensors import Buffer
 
 
 class Call:
-    """One call. ``started`` and ``deadline`` are times of the event loop; ``timeout`` is the caller's, in seconds.
+    """One call. ``started`` is a time of the event loop; ``timeout`` is the caller's, in seconds.
 
+    ``metadata`` is everything that the caller sent with the call, names in lower case.
     ``refusal`` is set by the transport when it cancels the method for a reason of its own: the answer then is that.
     """
 
-    __slots__ = ("refusal", "started", "timeout")
+    __slots__ = ("metadata", "refusal", "started", "timeout")
 
     def __init__(self, started: float, timeout: float | None) -> None:
         self.started = started
         self.timeout = timeout
+        self.metadata: Sequence[tuple[bytes, bytes]] = ()
         self.refusal: TidegateError | None = None
 
 

@@ -76,6 +76,7 @@ class GrpcHandler:
         if method is None:
             raise Unsupported(f"there is no method '{shown(head.path.decode('latin-1'), 128)}'")
         stream.call.timeout = head.timeout
+        stream.call.metadata = stream.headers
         if isinstance(method, Streaming):
             stream.streaming = True
             stream.inbox.narrow(_SMALL)

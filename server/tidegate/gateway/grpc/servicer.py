@@ -77,7 +77,8 @@ class Servicer:
 
     async def _infer(self, route: Route, request: InferRequest, raw: bool, call: Call) -> bytes:
         deadline = self._plane.deadline(call.started, call.timeout, wished_timeout(request))
-        answer = await self._plane.infer(route, request, deadline)
+        caller = self._plane.caller(request, self._plane.tenants.among(call.metadata))
+        answer = await self._plane.infer(route, request, deadline, caller)
         try:
             # Encoded before the release: the tensors are views of memory that the replica will write to again.
             return grpc.encode_infer_response(answer.response, raw=raw)

@@ -51,7 +51,7 @@ class InferRoute:
             route = self._plane.routes.resolve(target.model, target.version)
             if target.explain:
                 raise Unsupported(f"model '{route.model}' gives no explanations; it answers ':predict'")
-            head = read_head(scope["headers"])
+            head = read_head(scope["headers"], self._plane.tenants)
             body = RequestBody(head, receive)
             reply = await self._infer(target, route, head, body, started)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
@@ -72,7 +72,7 @@ class InferRoute:
     ) -> Reply:
         request = await self._decode(target, route, head, body)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
-        answer = await self._plane.infer(route, request, deadline)
+        answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant))
         try:
             # Joined before the release: the parts are views of memory that the replica will write to again.
             reply = self._encode(target, answer.response, request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.gateway.caller import NO_TENANTS, TenantHeader
 from tidegate.protocol.errors import InvalidRequest, UnsupportedMediaType, shown
 
 HeaderList = list[tuple[bytes, bytes]]
@@ -20,7 +21,7 @@ _FOREIGN_TYPES = (b"multipart/", b"image/", b"audio/", b"video/", b"text/html", 
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
-    """Lengths in bytes, ``timeout`` in seconds; None where the caller says nothing."""
+    """Lengths in bytes, ``timeout`` in seconds; None, or "" for a text, where the caller says nothing."""
 
     content_length: int | None
     chunked: bool
@@ -29,22 +30,23 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     content_encoding: str
     accept_encoding: str
     expects_continue: bool
+    tenant: str = ""
 
     @property
     def has_body(self) -> bool:
         return bool(self.content_length) or self.chunked
 
 
-def read_head(headers: HeaderList) -> RequestHead:
+def read_head(headers: HeaderList, tenants: TenantHeader = NO_TENANTS) -> RequestHead:
     """The headers that matter to an inference, with lower-case names as ASGI has them.
 
     Raises:
-        InvalidRequest: a number is none, or a header that says one thing stands there twice.
+        InvalidRequest: a number is none, the tenant is no name, or a header that says one thing stands there twice.
         UnsupportedMediaType: the type is clearly not an inference's.
     """
     found = dict(headers)
     if len(found) != len(headers):
-        _check_once(headers)
+        _check_once(headers, tenants)
     kind = found.get(b"content-type")
     if kind is not None and kind.lower().startswith(_FOREIGN_TYPES):
         raise UnsupportedMediaType(
@@ -52,6 +54,7 @@ def read_head(headers: HeaderList) -> RequestHead:
         )
     json_length = found.get(JSON_LENGTH)
     timeout = found.get(TIMEOUT)
+    tenant = found.get(tenants.name)
     return RequestHead(
         content_length=_content_length(found),
         chunked=b"transfer-encoding" in found,
@@ -60,6 +63,7 @@ def read_head(headers: HeaderList) -> RequestHead:
         content_encoding=found.get(b"content-encoding", b"").decode("latin-1"),
         accept_encoding=found.get(b"accept-encoding", b"").decode("latin-1"),
         expects_continue=b"expect" in found,
+        tenant="" if tenant is None else tenants.text(tenant),
     )
 
 
@@ -91,11 +95,13 @@ def _milliseconds(value: bytes) -> float:
     raise InvalidRequest(f"header '{name}' is '{_text(value)}', expected a positive number of milliseconds")
 
 
-def _check_once(headers: HeaderList) -> None:
+def _check_once(headers: HeaderList, tenants: TenantHeader) -> None:
     seen: set[bytes] = set()
     for name, _ in headers:
         if name in _ONCE and name in seen:
             raise InvalidRequest(f"header '{_ONCE[name]}' is given more than once")
+        if name == tenants.name and name in seen:
+            raise tenants.twice()
         seen.add(name)
 
 

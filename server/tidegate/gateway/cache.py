@@ -1,0 +1,305 @@
+"""Answers that are given again, and executions that are shared: a backend in front of the backend of one revision.
+
+There is one ``CachedBackend`` per revision, so the revision is part of every key without standing in it: no cache ever
+holds the answers of two. Identical requests in flight share one execution under the same switch, because both rest on
+the same promise, that an answer follows from the request alone. A hit touches neither queue nor replica.
+
+A shared execution is nobody's own: whoever waits for it leaves alone, and it is cancelled when the last one has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from time import perf_counter
+
+import msgspec
+
+from tidegate.batching.checks import check_whole
+from tidegate.gateway.backend import ANYBODY, Answer, Backend, Caller, Readiness, RevisionStatistics
+from tidegate.gateway.content import content_bytes, content_of
+from tidegate.protocol.errors import DeadlineExceeded, ShuttingDown
+from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
+from tidegate.telemetry.statistics import CacheStatistics
+
+OFF_LOOP = 1 << 20
+"""Bytes of inputs above which they are hashed in a thread; up to it, that holds the loop for less than about 1 ms."""
+
+ENTRY_BYTES = 512
+OUTPUT_BYTES = 512
+"""What an entry, and each output in it, takes beside the outputs' own bytes; rounded up."""
+
+
+class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How much one revision keeps.
+
+    Raises:
+        ValueError: ``max_bytes`` is negative.
+    """
+
+    max_bytes: int = 0
+    """Bytes of answers that are kept, overhead included. 0 is off, for it is the model's owner who knows whether an
+    answer follows from its request alone."""
+
+    def __post_init__(self) -> None:
+        check_whole(self, 0, "max_bytes")
+
+
+class Answers:
+    """Answers by content, ``max_bytes`` at most. The one not used for the longest time makes room."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._entries: OrderedDict[bytes, tuple[InferResponse, int]] = OrderedDict()
+        self.nbytes = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, content: bytes) -> InferResponse | None:
+        entry = self._entries.get(content)
+        if entry is None:
+            return None
+        self._entries.move_to_end(content)
+        return entry[0]
+
+    def keep(self, content: bytes, response: InferResponse) -> None:
+        """Keep an answer whose tensors own their bytes; one that is larger than the cache is not kept."""
+        size = ENTRY_BYTES + sum([OUTPUT_BYTES + tensor.nbytes for tensor in response.outputs])
+        if size > self._max_bytes or content in self._entries:
+            return
+        while self.nbytes + size > self._max_bytes:
+            self.nbytes -= self._entries.popitem(last=False)[1][1]
+            self.evicted += 1
+        self._entries[content] = (response, size)
+        self.nbytes += size
+
+
+class Asker:
+    """One request that waits for a shared execution, and its own deadline."""
+
+    __slots__ = ("caller", "deadline", "future", "request", "timer")
+
+    def __init__(self, request: InferRequest, deadline: float, caller: Caller, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
+        self.deadline = deadline
+        self.caller = caller
+        self.future: asyncio.Future[InferResponse] = loop.create_future()
+        self.timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """Expire at the deadline. Not for the owner of an execution: the backend keeps that deadline, and counts it."""
+        self.timer = self.future.get_loop().call_at(self.deadline, self._expire)
+
+    def unwatch(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def _expire(self) -> None:
+        model = self.request.model_name
+        self.fail(DeadlineExceeded(f"model '{model}' did not answer before the request's deadline"))
+
+
+class Flight:
+    """One execution and who waits for it. It is the ``owner``'s request, deadline and place in the queue."""
+
+    __slots__ = ("askers", "owner", "task")
+
+    def __init__(self, owner: Asker) -> None:
+        self.owner = owner
+        self.askers: dict[Asker, None] = {owner: None}
+        self.task: asyncio.Task[None] | None = None
+
+    def join(self, asker: Asker) -> None:
+        self.askers[asker] = None
+        asker.watch()
+
+    def succeed(self, response: InferResponse) -> None:
+        for asker in self.askers:
+            if not asker.future.done():
+                asker.future.set_result(response)
+        self.askers.clear()
+
+    def fail(self, error: Exception) -> None:
+        for asker in self.askers:
+            asker.fail(error)
+        self.askers.clear()
+
+    def owner_expired(self, error: DeadlineExceeded) -> bool:
+        """The owner's deadline is the owner's alone. Whether somebody is left, who is the owner from now on.
+
+        Who has the same place in the queue and no more time shares the error, for nothing else would become of them.
+        """
+        late = self.owner
+        for asker in list(self.askers):
+            if asker is late or (asker.deadline <= late.deadline and asker.caller == late.caller):
+                del self.askers[asker]
+                asker.fail(error)
+        left = [asker for asker in self.askers if not asker.future.done()]
+        if left:
+            self.owner = max(left, key=lambda asker: asker.deadline)
+            self.owner.unwatch()
+        return bool(left)
+
+
+class OwnedAnswer:
+    """An answer over memory of its own, which other answers may read as well: there is nothing to give back."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, request: InferRequest, kept: InferResponse) -> None:
+        self.response = InferResponse(
+            request.model_name, kept.outputs, kept.model_version, request.id, parameters=kept.parameters
+        )
+
+    def release(self) -> None:
+        """Nothing: the memory lives as long as somebody reads it."""
+
+
+class CachedBackend:
+    """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before."""
+
+    def __init__(self, backend: Backend, settings: CacheSettings) -> None:
+        self._backend = backend
+        self._answers = Answers(settings.max_bytes)
+        self._flights: dict[bytes, Flight] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hits = self._misses = self._coalesced = 0
+        self._hit_seconds = self._miss_seconds = self._last_hit = 0.0
+
+    def __repr__(self) -> str:
+        return f"<CachedBackend {len(self._answers)} answers, {len(self._flights)} in flight>"
+
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        return self._backend.metadata
+
+    @property
+    def readiness(self) -> Readiness:
+        return self._backend.readiness
+
+    def statistics(self) -> RevisionStatistics:
+        """The backend's, with the cache's. A request whose deadline has passed on arrival is none of the cache's."""
+        behind = self._backend.statistics()
+        cache = CacheStatistics(
+            hits=self._hits,
+            misses=self._misses,
+            coalesced=self._coalesced,
+            evicted=self._answers.evicted,
+            entries=len(self._answers),
+            nbytes=self._answers.nbytes,
+            hit_seconds=self._hit_seconds,
+            miss_seconds=self._miss_seconds,
+        )
+        last = max(behind.last_inference, self._last_hit)
+        return msgspec.structs.replace(behind, last_inference=last, cache=cache)
+
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
+        """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
+        begun = perf_counter()
+        loop = asyncio.get_running_loop()
+        content = await _content(request, deadline) if deadline > loop.time() else None
+        if content is None:
+            return await self._backend.infer(request, deadline, caller)  # refused there, in its words, and counted
+        kept = self._answers.get(content)
+        if kept is not None:
+            self._hits += 1
+            self._last_hit = time.time()
+            answer = OwnedAnswer(request, kept)
+            self._hit_seconds += perf_counter() - begun
+            return answer
+        asker = Asker(request, deadline, caller, loop)
+        flight = self._flights.get(content)
+        if flight is None:
+            self._misses += 1
+            flight = self._begin(content, asker, loop)
+            self._miss_seconds += perf_counter() - begun
+        else:
+            self._coalesced += 1
+            flight.join(asker)
+        return OwnedAnswer(request, await self._outcome(content, flight, asker))
+
+    async def close(self) -> None:
+        """End the executions that are left, and refuse who waits for them. To be awaited after the backend has stopped.
+
+        After an orderly stop there are none, and this returns at once.
+        """
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, content: bytes, owner: Asker, loop: asyncio.AbstractEventLoop) -> Flight:
+        flight = self._flights[content] = Flight(owner)
+        task = flight.task = loop.create_task(self._execute(content, flight))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(content, flight, task))
+        return flight
+
+    async def _execute(self, content: bytes, flight: Flight) -> None:
+        """Have the backend answer a flight, once for each owner that it takes."""
+        while True:
+            owner = flight.owner
+            try:
+                answer = await self._backend.infer(owner.request, owner.deadline, owner.caller)
+                begun = perf_counter()
+                response = _owned(answer)
+            except DeadlineExceeded as error:
+                if flight.owner_expired(error):
+                    continue
+            except Exception as error:
+                flight.fail(error)
+            else:
+                self._answers.keep(content, response)
+                flight.succeed(response)
+                self._miss_seconds += perf_counter() - begun
+            break
+        self._forget(content, flight)
+
+    async def _outcome(self, content: bytes, flight: Flight, asker: Asker) -> InferResponse:
+        try:
+            return await asker.future
+        finally:
+            asker.unwatch()
+            flight.askers.pop(asker, None)
+            del asker.future  # an error in it leads back here: a cycle that would keep the request's tensors
+            if not flight.askers and flight.task is not None:
+                self._forget(content, flight)  # who asks from now on must not join what is being cancelled
+                flight.task.cancel()
+
+    def _forget(self, content: bytes, flight: Flight) -> None:
+        if self._flights.get(content) is flight:
+            del self._flights[content]
+
+    def _ended(self, content: bytes, flight: Flight, task: asyncio.Task[None]) -> None:
+        """Whoever still waits for an execution that was cancelled, by ``close`` or before its first step, is told."""
+        self._tasks.discard(task)
+        self._forget(content, flight)
+        flight.fail(ShuttingDown())
+
+
+def _owned(answer: Answer) -> InferResponse:
+    """The response with its outputs copied, for the memory that they lie in is given back."""
+    try:
+        response = answer.response
+        outputs = tuple([msgspec.structs.replace(tensor, data=bytes(tensor.data)) for tensor in response.outputs])
+        return msgspec.structs.replace(response, outputs=outputs)
+    finally:
+        answer.release()
+
+
+async def _content(request: InferRequest, deadline: float) -> bytes | None:
+    """The content of a request, in a thread if it is large; None where the deadline passes meanwhile."""
+    if content_bytes(request) <= OFF_LOOP:
+        return content_of(request)
+    with suppress(TimeoutError):
+        async with asyncio.timeout_at(deadline):
+            return await asyncio.to_thread(content_of, request)
+    return None

@@ -1,0 +1,45 @@
+"""A request that waits for its answer: what the batcher carries as its payload and never looks into."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from tidegate.batching.batch import Join
+from tidegate.protocol.messages import InferRequest
+from tidegate.protocol.parameters import for_model
+from tidegate.protocol.tensors import Tensor
+from tidegate.replicas.batch import BatchResult
+
+
+class Pending:
+    """``inputs`` are in the order of their names, which is the same for all requests that may share a batch.
+
+    ``join`` collects the results of a request that is executed in parts, each the outputs of some rows.
+    """
+
+    __slots__ = ("future", "inputs", "join", "request")
+
+    def __init__(self, request: InferRequest, future: asyncio.Future[BatchResult]) -> None:
+        self.request = request
+        self.future = future
+        inputs = request.inputs
+        self.inputs = inputs if len(inputs) < 2 else tuple(sorted(inputs, key=lambda tensor: tensor.name))
+        self.join: Join[tuple[Tensor, ...]] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all inputs, in bytes."""
+        inputs = self.inputs
+        return inputs[0].nbytes if len(inputs) == 1 else sum(tensor.nbytes for tensor in inputs)
+
+
+def fingerprint(pending: Pending) -> bytes:
+    """A hash of what the model sees of a request, the same for whoever sends the same again."""
+    parameters = sorted((name, repr(value)) for name, value in for_model(pending.request.parameters).items())
+    outputs = [output.name for output in pending.request.outputs]
+    shapes = [(tensor.name, tensor.datatype.value, tensor.shape, tensor.nbytes) for tensor in pending.inputs]
+    digest = hashlib.blake2b(repr((parameters, outputs, shapes)).encode("utf-8", "surrogatepass"), digest_size=16)
+    for tensor in pending.inputs:
+        digest.update(tensor.data)
+    return digest.digest()
