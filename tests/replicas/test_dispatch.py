@@ -16,6 +16,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
+    InvalidTensor,
     ModelLoadFailed,
     ModelNotReady,
     Overloaded,
@@ -291,6 +292,22 @@ def test_padding() -> None:
         assert seen.numpy().tolist() == [[1, 2, -1, -1], [3, 4, 5, -1], [3, 4, 5, -1], [3, 4, 5, -1]]
         link.answer()
         assert await asyncio.gather(*tasks) == [[[[1, 2, -1, -1]]], [[[3, 4, 5, -1]]]]
+
+    run_virtual(main())
+
+
+def test_padding_that_does_not_fit() -> None:
+    """A fill that the datatype does not have is told, and the next request is served."""
+
+    async def main() -> None:
+        scene = Scene(padded_dimensions=(PaddedDimension("x", 1, (2,), fill=-1),))
+        link = scene.link()
+        with pytest.raises(InvalidTensor, match=r"cannot be padded with -1: UINT8 has no such value"):
+            await scene.ask(Tensor.from_numpy("x", np.ones((1, 1), dtype=np.uint8)))
+        task = scene.ask(Tensor.from_numpy("x", np.ones((1, 2), dtype=np.uint8)))
+        await settle()
+        link.answer()
+        assert await task == [[[1, 1]]]
 
     run_virtual(main())
 

@@ -14,6 +14,7 @@ import numpy as np
 from tidegate.batching import batch as batching
 from tidegate.batching.padding import PaddedDimension, item_shape
 from tidegate.protocol.datatypes import Datatype
+from tidegate.protocol.errors import InvalidTensor
 from tidegate.protocol.tensors import Buffer, Tensor, as_bytes
 from tidegate.replicas.batch import Batch, BatchTensor, size_of
 from tidegate.replicas.pending import Pending
@@ -60,9 +61,17 @@ def padded(tensor: Tensor, shape: tuple[int, ...], fill: int | float) -> Buffer:
     """The bytes of a tensor whose rows are made as large as ``shape`` by elements of value ``fill`` behind them.
 
     In a BYTES tensor these are empty, or the text of ``fill`` if it is not 0.
+
+    Raises:
+        InvalidTensor: its datatype has no such value.
     """
     array = tensor.numpy()
     filler = (as_bytes(fill) if fill else b"") if tensor.datatype is Datatype.BYTES else fill
-    larger = np.full((array.shape[0], *shape), filler, dtype=array.dtype)
+    try:
+        larger = np.full((array.shape[0], *shape), filler, dtype=array.dtype)
+    except (OverflowError, ValueError) as error:
+        raise InvalidTensor(
+            tensor.name, f"cannot be padded with {fill}: {tensor.datatype.value} has no such value"
+        ) from error
     larger[tuple(slice(0, size) for size in array.shape)] = array
     return Tensor.from_numpy(tensor.name, larger, tensor.datatype).data

@@ -9,6 +9,7 @@ where the answer can go.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from math import inf
@@ -21,7 +22,7 @@ from tidegate.batching.batcher import Batcher
 from tidegate.batching.bucket import key_of
 from tidegate.batching.item import ANYBODY, Caller, Item
 from tidegate.batching.settings import BatchSettings
-from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
+from tidegate.protocol.errors import InternalError, ModelLoadFailed, ModelNotReady, TidegateError
 from tidegate.protocol.messages import InferRequest, ModelMetadata
 from tidegate.replicas.assembly import assemble
 from tidegate.replicas.batch import Batch, BatchResult
@@ -30,6 +31,8 @@ from tidegate.replicas.handover import Handover
 from tidegate.replicas.pending import Pending, fingerprint
 from tidegate.replicas.scatter import answer, scatter
 from tidegate.telemetry.statistics import RevisionStatistics
+
+log = logging.getLogger(__name__)
 
 _TICK = 0.001
 """Seconds; the loop's timers know whole milliseconds, and one that is rounded down would come too early."""
@@ -276,6 +279,10 @@ class Dispatcher:
             sent = lane.link.execute(work)
         except TidegateError as error:
             batcher.fail(taken, error, now, 0.0)
+            return
+        except Exception:
+            log.exception("a batch for model %s could not be made", self._model)
+            batcher.fail(taken, InternalError(), now, 0.0)
             return
         if not sent:
             batcher.give_back(taken, now)
