@@ -280,5 +280,5 @@ def test_the_servers_metadata_names_what_is_served() -> None:
     assert msgspec.to_builtins(plane().server_metadata()) == {
         "name": "tidegate",
         "version": "0",
-        "extensions": ("binary_tensor_data", "parameters"),
+        "extensions": ("binary_tensor_data", "parameters", "statistics"),
     }

@@ -86,6 +86,8 @@ class Server:
         routes = RouteTable.of(
             *(Route(source.name, source.version, b) for (source, _), b in zip(self._models, backends, strict=True))
         )
+        for (source, _), backend in zip(self._models, backends, strict=True):
+            metrics.watch(source.name, source.version, backend.statistics)
         self.plane = DataPlane(routes, metrics, settings.gateway)
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http)

@@ -30,7 +30,7 @@ from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = ("binary_tensor_data", "parameters")
+EXTENSIONS = ("binary_tensor_data", "parameters", "statistics")
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):

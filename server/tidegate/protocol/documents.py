@@ -1,4 +1,4 @@
-"""The small JSON documents of v2: the server's and a model's metadata, and the one form of an error.
+"""The small JSON documents of v2: the server's and a model's metadata, statistics, and the one form of an error.
 
 What the protocol's metadata does not show (batch dimension, accepted datatypes) is not in them, so that a decoded
 signature has the defaults there.
@@ -6,6 +6,7 @@ signature has the defaults there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError, shown
 from tidegate.protocol.json_document import read
 from tidegate.protocol.messages import ModelMetadata, ServerMetadata, TensorSpec
+from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.tensors import Buffer
 
 SHOWN = 1024
@@ -86,6 +88,11 @@ def decode_model_metadata(text: Buffer) -> ModelMetadata:
         versions=model.versions or (),
         properties=model.properties or {},
     )
+
+
+def encode_statistics(models: Sequence[ModelStatistics]) -> bytes:
+    """``{"model_stats": [{"name", "version", …}, …]}``"""
+    return _ENCODER.encode({"model_stats": models})
 
 
 def encode_error(error: TidegateError) -> bytes:

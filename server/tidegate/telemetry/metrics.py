@@ -1,8 +1,9 @@
 """The one list of metrics.
 
-A metric exists only if it stands here. The registry is a value that its owner makes, so that two gateways, or two
-tests, never share one. Labels are bound when a revision loads: the hot path touches bound children and looks
-nothing up. Tensor names never become labels, because models name tensors as they like.
+A metric exists only if it stands here, where events are counted as they happen, or in ``families.py``, where it is read
+off the statistics of a revision. The registry is a value that its owner makes, so that two gateways, or two tests,
+never share one. Labels are bound when a revision loads: the hot path touches bound children and looks nothing up.
+Tensor names never become labels, because models name tensors as they like.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from functools import lru_cache
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+from tidegate.telemetry.collector import Read, RevisionCollector
 
 Protocol = Literal["http", "grpc"]
 
@@ -47,6 +50,8 @@ class Metrics:
         )
         self._refused = self._counter("refused_requests", "Requests that named no served model", "protocol", "code")
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
+        self._revisions = RevisionCollector()
+        self.registry.register(self._revisions)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"tidegate_{name}", text, labels, registry=self.registry)
@@ -57,6 +62,10 @@ class Metrics:
     def bind(self, model: str, version: str) -> RevisionMetrics:
         """The metrics of one revision, its labels bound."""
         return RevisionMetrics(self, model, version)
+
+    def watch(self, model: str, version: str, read: Read) -> None:
+        """Show a revision's statistics from now on; ``read`` is called for each scrape, in the thread of it."""
+        self._revisions.watch(model, version, read)
 
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""

@@ -8,6 +8,7 @@ from time import perf_counter
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.grpc.calls import Call, Methods, Unary
 from tidegate.gateway.routes import Route
+from tidegate.gateway.statistics import statistics_of
 from tidegate.protocol import grpc
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import InferRequest
@@ -30,6 +31,7 @@ class Servicer:
             "ServerMetadata": self.server_metadata,
             "ModelReady": self.model_ready,
             "ModelMetadata": self.model_metadata,
+            "ModelStatistics": self.model_statistics,
         }
         methods = {f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()}
         methods[f"/{SERVICE}/ModelInfer".encode()] = Unary(self.model_infer, counts=True)
@@ -54,6 +56,10 @@ class Servicer:
     async def model_metadata(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
         return grpc.encode_model_metadata(self._plane.model_metadata(self._plane.routes.resolve(name, version)))
+
+    async def model_statistics(self, message: Buffer, call: Call) -> bytes:
+        name, version = grpc.decode_statistics_request(message)
+        return grpc.encode_statistics(statistics_of(self._plane.routes, name, version))
 
     async def model_infer(self, message: Buffer, call: Call) -> bytes:
         """Execute one request, and count its one outcome."""

@@ -1,4 +1,4 @@
-"""The cold paths of the data plane (health, metadata, lists), on Starlette.
+"""The cold paths of the data plane (health, metadata, lists, statistics), on Starlette.
 
 v2's text prints ``{"live": …}`` for readiness; KServe's client reads ``ready`` from the body, Triton's reads none,
 so every health answer has a JSON body that says what it is about.
@@ -18,7 +18,8 @@ from starlette.routing import Route as Path
 
 from tidegate.gateway.dataplane import DataPlane, translated
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
-from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata
+from tidegate.gateway.statistics import statistics_of
+from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata, encode_statistics
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
 
 Page = Callable[[Request], Awaitable[Response]]
@@ -42,10 +43,13 @@ class DataPages:
             ("/v2/health/live", self.live),
             ("/v2/health/ready", self.ready),
             ("/v2/models", self.models),
+            ("/v2/models/stats", self.statistics),  # before the model that may have this name
             (model, self.model),
             (version, self.model),
             (f"{model}/ready", self.model_ready),
             (f"{version}/ready", self.model_ready),
+            (f"{model}/stats", self.statistics),
+            (f"{version}/stats", self.statistics),
             ("/v1/models", self.models),
             ("/v1/models/{model}", self.model_ready),
         )
@@ -69,6 +73,9 @@ class DataPages:
     async def model(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)
         return sent(json_reply(encode_model_metadata(self._plane.model_metadata(route))))
+
+    async def statistics(self, request: Request) -> Response:
+        return sent(json_reply(encode_statistics(statistics_of(self._plane.routes, **request.path_params))))
 
     async def model_ready(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)

@@ -32,6 +32,12 @@ from tidegate.protocol.grpc.infer import (
     encode_infer_response,
     parse_infer_request,
 )
+from tidegate.protocol.grpc.statistics import (
+    decode_statistics,
+    decode_statistics_request,
+    encode_statistics,
+    encode_statistics_request,
+)
 
 __all__ = [
     "ParsedRequest",
@@ -47,6 +53,8 @@ __all__ = [
     "decode_server_live",
     "decode_server_metadata",
     "decode_server_ready",
+    "decode_statistics",
+    "decode_statistics_request",
     "descriptor_set",
     "encode_infer_request",
     "encode_infer_response",
@@ -57,6 +65,8 @@ __all__ = [
     "encode_server_live",
     "encode_server_metadata",
     "encode_server_ready",
+    "encode_statistics",
+    "encode_statistics_request",
     "parse_infer_request",
     "parse_message",
 ]

@@ -1,0 +1,51 @@
+"""A revision's statistics in which every number is another one, so that no figure can be taken for its neighbour."""
+
+from __future__ import annotations
+
+from tidegate.batching.batch import Reason
+from tidegate.batching.statistics import BatcherStatistics, Counts, Depth
+from tidegate.telemetry.statistics import CacheStatistics, Executed, RevisionStatistics
+
+COUNTS = Counts(
+    arrived=1000,
+    completed=700,
+    failed=61,
+    expired=52,
+    refused_early=43,
+    cancelled=34,
+    overloaded=25,
+    quarantined=16,
+    too_late=7,
+    arrived_rows=3000,
+    executed_rows=2800,
+    batches={reason: 10 + number for number, reason in enumerate(Reason)},
+    batched_rows=2900,
+    padded_rows=333,
+    fill_ratio=0.75,
+    busy_seconds=12.5,
+    wait_seconds=9.25,
+    waits=tuple(range(1, 18)),
+    completed_seconds=40.5,
+    unanswered_seconds=6.125,
+    lost=3,
+    repeated=4,
+)
+"""Of a batcher that has seen a bit of everything."""
+
+DEPTH = Depth(rows=21, requests=11, nbytes=4096, oldest_wait=0.375, inflight_rows=23, inflight_batches=2)
+
+CACHE = CacheStatistics(
+    hits=81, misses=72, coalesced=63, evicted=54, entries=45, nbytes=36000, hit_seconds=0.5, miss_seconds=0.25
+)
+
+BUSY = RevisionStatistics(
+    batcher=BatcherStatistics(depth=DEPTH, counts=COUNTS, rows_per_second=110.0, contents_in_quarantine=5, curves=()),
+    replicas={"ready": 2, "backing off": 1},
+    executed={
+        1: Executed(300, 0.0625, 1.5, 0.125),
+        8: Executed(200, 0.25, 4.0, 0.5),
+        12: Executed(100, 0.75, 6.0, 1.0),
+    },
+    last_inference=1_700_000_000.25,
+    cache=CACHE,
+)
