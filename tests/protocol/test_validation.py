@@ -42,6 +42,12 @@ def test_fits(good: InferRequest) -> None:
     check_request(good, MODEL)
 
 
+def test_more_rows_than_one_execution_takes() -> None:
+    """They pass: a request is split where it has more."""
+    assert MODEL.max_batch_size == 4
+    check_request(request(tensor("x", FP32, 5, 2), tensor("y", Datatype.BYTES, 5)), MODEL)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

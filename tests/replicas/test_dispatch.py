@@ -356,6 +356,23 @@ def test_a_replica_dies() -> None:
     run_virtual(main())
 
 
+def test_another_replica_takes_over_at_once() -> None:
+    """What a dead replica had does not wait for anything else to happen where another is idle."""
+
+    async def main() -> None:
+        scene = Scene()
+        first, second = scene.link(), scene.link()
+        task = scene.ask(x(1))
+        await settle()
+        assert (first.rows, second.rows) == ([1], [])
+        first.die()
+        await settle()
+        second.answer()
+        assert await task == [[[1.0]]]
+
+    run_virtual(main())
+
+
 def test_a_request_that_kills_is_refused_by_its_content() -> None:
     """After the second replica it fails, and so does the same content when it comes again; another does not."""
 
@@ -390,7 +407,6 @@ def test_a_batch_that_comes_back() -> None:
         scene.dispatcher.detach(first)
         second = scene.link()
         scene.dispatcher.returned(first, first.works.pop())
-        scene.dispatcher.pump()
         await settle()
         second.answer()
         assert await task == [[[1.0]]]

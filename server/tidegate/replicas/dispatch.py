@@ -210,12 +210,15 @@ class Dispatcher:
         if lane.works:
             self._batcher.lost(lane.works[0].taken, now)
         self._settle(now)
+        self.pump()
 
     def returned(self, link: Link, work: Work) -> None:
         """A batch comes back that has not begun and will not."""
-        if self._batcher is not None and self._landed(link, work, self._clock()):
-            self._batcher.give_back(work.taken, self._clock())
-            self._settle(self._clock())
+        now = self._clock()
+        if self._batcher is not None and self._landed(link, work, now):
+            self._batcher.give_back(work.taken, now)
+            self._settle(now)
+            self.pump()
 
     def finished(self, link: Link, work: Work, outcome: BatchResult | TidegateError, infer_seconds: float) -> None:
         """A replica has answered; the model took ``infer_seconds`` of the time."""
@@ -274,6 +277,7 @@ class Dispatcher:
 
     def _hand(self, batcher: Batcher[Pending], lane: Lane, taken: batching.Batch[Pending], now: float) -> None:
         """Send a batch, or answer it here where it cannot be sent, or let it wait again where there is no memory."""
+        begun = self._clock()
         try:
             work = Work(taken, assemble(taken, self._settings.padded_dimensions))
             sent = lane.link.execute(work)
@@ -290,7 +294,7 @@ class Dispatcher:
             return
         work.idle = not lane.works
         work.sent = work.began = self._clock()
-        work.written = work.sent - now
+        work.written = work.sent - begun
         lane.works.append(work)
 
     def _landed(self, link: Link, work: Work, now: float) -> bool:
