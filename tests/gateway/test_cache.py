@@ -18,7 +18,7 @@ from hypothesis import given
 
 from tidegate.gateway.backend import ANYBODY, Caller, Readiness, RevisionStatistics
 from tidegate.gateway.cache import ENTRY_BYTES, OFF_LOOP, OUTPUT_BYTES, Answers, CachedBackend, CacheSettings
-from tidegate.gateway.content import content_of
+from tidegate.protocol.content import content_of
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, Overloaded, ShuttingDown
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, RequestedOutput

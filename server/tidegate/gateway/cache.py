@@ -19,7 +19,7 @@ import msgspec
 
 from tidegate.batching.checks import check_whole
 from tidegate.gateway.backend import ANYBODY, Answer, Backend, Caller, Readiness, RevisionStatistics
-from tidegate.gateway.content import content_bytes, content_of
+from tidegate.protocol.content import content_bytes, content_of
 from tidegate.protocol.errors import DeadlineExceeded, ShuttingDown
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
 from tidegate.telemetry.statistics import CacheStatistics

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
 from tidegate.batching.batch import Join
+from tidegate.protocol.content import content_of
 from tidegate.protocol.messages import InferRequest
-from tidegate.protocol.parameters import for_model
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.batch import BatchResult
 
@@ -36,10 +35,4 @@ class Pending:
 
 def fingerprint(pending: Pending) -> bytes:
     """A hash of what the model sees of a request, the same for whoever sends the same again."""
-    parameters = sorted((name, repr(value)) for name, value in for_model(pending.request.parameters).items())
-    outputs = [output.name for output in pending.request.outputs]
-    shapes = [(tensor.name, tensor.datatype.value, tensor.shape, tensor.nbytes) for tensor in pending.inputs]
-    digest = hashlib.blake2b(repr((parameters, outputs, shapes)).encode("utf-8", "surrogatepass"), digest_size=16)
-    for tensor in pending.inputs:
-        digest.update(tensor.data)
-    return digest.digest()
+    return content_of(pending.request)
