@@ -14,21 +14,21 @@ def main(path: str, port: int) -> None:
     import numpy as np
     import uvicorn
     from fastapi import FastAPI  # type: ignore[import-not-found]
-    from pydantic import BaseModel  # type: ignore[import-not-found]
+    from pydantic import BaseModel
 
     estimator = joblib.load(path)
     app = FastAPI()
 
-    class Tensor(BaseModel):  # type: ignore[misc]
+    class Tensor(BaseModel):
         name: str
         shape: list[int]
         datatype: str
         data: list[Any]
 
-    class Request(BaseModel):  # type: ignore[misc]
+    class Request(BaseModel):
         inputs: list[Tensor]
 
-    class Answer(BaseModel):  # type: ignore[misc]
+    class Answer(BaseModel):
         model_name: str
         outputs: list[Tensor]
 

@@ -122,3 +122,18 @@ def test_a_suffix_with_two_claims_is_refused() -> None:
     with pytest.raises(ModelLoadFailed) as caught:
         both.detect(Path("x.data"))
     assert caught.value.message == "'x.data' is claimed by more than one runtime: one (data), two (data)"
+
+
+def test_a_directory_is_told_by_the_file_in_it() -> None:
+    """A marker makes the directory one model; two markers are refused, for either could be meant."""
+    saved = Format("saved model", (), executes_code=True, marker="saved.pb")
+    code = Format("code", (), executes_code=True, marker="model.py")
+    one, two = Reader("one", saved), Reader("two", code)
+    both = Catalogue({"one": one, "two": two})
+    assert both.marked({"saved.pb", "notes.txt"}) == (one, saved)
+    assert both.marked({"notes.txt"}) is None
+    with pytest.raises(
+        ModelLoadFailed,
+        match=r"^a directory is claimed by more than one runtime: one \(saved\.pb\), two \(model\.py\)$",
+    ):
+        both.marked({"saved.pb", "model.py"})

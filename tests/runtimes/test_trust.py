@@ -55,3 +55,14 @@ def test_a_file_that_cannot_be_opened_is_told_so(tmp_path: Path) -> None:
         ModelLoadFailed, match=r"^model 'x': 'x\.csv' does not end in one of \.big\.pkl, \.pkl, \.table$"
     ):
         admit(Artifact("x", "1", tmp_path / "x.csv"), (CODE, DATA))
+
+
+def test_a_directory_is_admitted_by_its_marker(tmp_path: Path) -> None:
+    """It is one model if the file that says so lies in it, and is read under the same rule of trust."""
+    saved = Format("saved model", (), executes_code=True, marker="saved.pb")
+    with pytest.raises(ModelLoadFailed, match=rf"^model 'x': '{tmp_path.name}' is no directory with saved\.pb$"):
+        admit(Artifact("x", "1", tmp_path, trusted=True), (saved,))
+    (tmp_path / "saved.pb").touch()
+    assert admit(Artifact("x", "1", tmp_path, trusted=True), (saved,)) is saved
+    with pytest.raises(UntrustedModel):
+        admit(Artifact("x", "1", tmp_path), (saved,))

@@ -7,7 +7,7 @@ its fault is kept, and told to whoever asks for it by name or for a file that no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -64,6 +64,26 @@ class Catalogue(msgspec.Struct, frozen=True):
             claims = ", ".join(f"{key} ({form})" for key, form in best)
             raise ModelLoadFailed(f"'{shown(path.name)}' is claimed by more than one runtime: {claims}")
         _, key, form = next(fit for fit in fits if fit[0] == longest)
+        return self.runtimes[key], form
+
+    def marked(self, names: Collection[str]) -> tuple[Runtime, Format] | None:
+        """The runtime and the format of a directory that holds files of these names; None if none of them marks one.
+
+        Raises:
+            ModelLoadFailed: it is marked in several ways.
+        """
+        fits = sorted(
+            (key, form.name, form)
+            for key, runtime in self.runtimes.items()
+            for form in runtime.formats
+            if form.marker and form.marker in names
+        )
+        if not fits:
+            return None
+        if len(fits) > 1:
+            claims = ", ".join(f"{key} ({form.marker})" for key, _, form in fits)
+            raise ModelLoadFailed(f"a directory is claimed by more than one runtime: {claims}")
+        key, _, form = fits[0]
         return self.runtimes[key], form
 
     def recognises(self, path: Path) -> bool:

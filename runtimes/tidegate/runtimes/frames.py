@@ -17,7 +17,7 @@ from enum import IntEnum
 import msgspec
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.messages import ModelMetadata
+from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Buffer, Parameter
 
 VERSION = 1
@@ -105,6 +105,9 @@ class Load(msgspec.Struct, frozen=True, array_like=True):
     trusted: bool
     threads: int
     options: dict[str, str]
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    device: str = "auto"
 
 
 class Loaded(msgspec.Struct, frozen=True, array_like=True):

@@ -253,7 +253,17 @@ class Host:
         assert isinstance(load, Load)
         held = self._models.get(job.frame.model)
         if held is None:
-            artifact = Artifact(load.name, load.version, Path(load.path), load.trusted, load.threads, load.options)
+            artifact = Artifact(
+                name=load.name,
+                version=load.version,
+                path=Path(load.path),
+                trusted=load.trusted,
+                threads=load.threads,
+                options=load.options,
+                inputs=load.inputs,
+                outputs=load.outputs,
+                device=load.device,
+            )
             start = time.monotonic()
             model = find(load.runtime).load(artifact)
             held = self._models[job.frame.model] = Held(load, model, time.monotonic() - start)

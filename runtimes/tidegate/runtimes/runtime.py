@@ -7,21 +7,21 @@ module must not import its framework: that happens in ``load``, in the worker pr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 import numpy.typing as npt
 
-from tidegate.protocol.messages import ModelMetadata
+from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 class Format(msgspec.Struct, frozen=True):
-    """A file format that a runtime reads, told from others by its suffix."""
+    """A format that a runtime reads: a file, told by its suffix, or a directory, told by a file that lies in it."""
 
     name: str
     """As people call it: "joblib", "ONNX"."""
@@ -29,6 +29,8 @@ class Format(msgspec.Struct, frozen=True):
     """Lower-case ends of the file name, longest first where one contains another: (".fake.json",)."""
     executes_code: bool
     """Reading it can run code that its author wrote; such a file is loaded from a trusted source only."""
+    marker: str = ""
+    """Of a directory that is one model: the file in it that says so ("saved_model.pb"). It then has no suffixes."""
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -44,6 +46,11 @@ class Artifact(msgspec.Struct, frozen=True):
     """Intra-operation threads of the framework; 0 leaves it the framework's choice."""
     options: Mapping[str, str] = {}
     """Settings of the runtime itself, by the names that its page in docs/ lists."""
+    inputs: tuple[TensorSpec, ...] = ()
+    """What its owner declares of the inputs; none: what the artifact itself says holds."""
+    outputs: tuple[TensorSpec, ...] = ()
+    device: str = "auto"
+    """Where it computes: see ``device.read_device``."""
 
 
 class Model(Protocol):
@@ -66,6 +73,20 @@ class Model(Protocol):
 
     def close(self) -> None:
         """Give back what the model holds. Called once, after the last ``predict``."""
+        ...
+
+
+class StreamingModel(Model, Protocol):
+    """A model whose metadata says ``decoupled``: it answers a request with any number of responses."""
+
+    def stream(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Iterator[Arrays]:
+        """The responses, one after the other, as they are made; closing the iterator ends the work.
+
+        Arguments, and what each response may be, are as in ``predict``, which such a model need not support.
+
+        Raises:
+            Exception: whatever the framework raises, also after some responses.
+        """
         ...
 
 

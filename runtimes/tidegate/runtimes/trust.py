@@ -6,6 +6,8 @@ ones, so nothing is decided by looking at the content: the source is trusted, or
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.runtime import Artifact, Format
 
@@ -28,25 +30,34 @@ def require_trust(artifact: Artifact, format: Format) -> None:
 
 
 def admit(artifact: Artifact, formats: tuple[Format, ...]) -> Format:
-    """The format of an artifact that may be read: what a runtime over single files calls first of all.
+    """The format of an artifact that may be read: what every runtime calls first of all.
 
     Raises:
-        ModelLoadFailed: its suffix belongs to none of ``formats``, or there is no such file.
+        ModelLoadFailed: it is in none of ``formats``, or it is not there.
         UntrustedModel: see ``require_trust``.
     """
-    name = artifact.path.name.lower()
-    fits = [(len(end), form) for form in formats for end in form.suffixes if name.endswith(end)]
-    if not fits:
-        known = ", ".join(sorted(end for form in formats for end in form.suffixes))
-        raise ModelLoadFailed(f"model '{artifact.name}': '{shown(artifact.path.name)}' does not end in one of {known}")
-    form = max(fits, key=lambda fit: fit[0])[1]
+    form = _format(artifact, formats)
     require_trust(artifact, form)
-    _check_file(artifact, form)
+    _check_file(artifact, form, artifact.path / form.marker if form.marker else artifact.path)
     return form
 
 
-def _check_file(artifact: Artifact, form: Format) -> None:
-    path = artifact.path
+def _format(artifact: Artifact, formats: tuple[Format, ...]) -> Format:
+    name = artifact.path.name.lower()
+    if artifact.path.is_dir():
+        for form in formats:
+            if form.marker and (artifact.path / form.marker).exists():
+                return form
+    fits = [(len(end), form) for form in formats for end in form.suffixes if name.endswith(end)]
+    if fits:
+        return max(fits, key=lambda fit: fit[0])[1]
+    known = ", ".join(sorted(end for form in formats for end in form.suffixes))
+    reasons = [f"does not end in one of {known}"] if known else []
+    reasons += [f"is no directory with {form.marker}" for form in formats if form.marker]
+    raise ModelLoadFailed(f"model '{artifact.name}': '{shown(artifact.path.name)}' {' and '.join(reasons)}")
+
+
+def _check_file(artifact: Artifact, form: Format, path: Path) -> None:
     if not path.is_file():  # before opening it: opening a pipe would wait for a writer
         problem = "is no file" if path.exists() else "does not exist"
     else:

@@ -57,6 +57,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
 
     ``batch_dimension`` tells that axis 0 of every input and output counts independent items.
     ``max_batch_size`` is the most rows that one execution takes, 0 where there is no limit.
+    ``decoupled`` (Triton's word) tells that one request may have any number of responses.
+    ``stateful`` tells that requests of one sequence share a state that the model keeps between them.
     """
 
     name: str
@@ -67,6 +69,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     properties: dict[str, str] = {}
     batch_dimension: bool = True
     max_batch_size: int = 0
+    decoupled: bool = False
+    stateful: bool = False
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):

@@ -257,6 +257,9 @@ class Replica:
             artifact.trusted,
             artifact.threads,
             dict(artifact.options),
+            artifact.inputs,
+            artifact.outputs,
+            artifact.device,
         )
         try:
             loaded = await self._step(connection.load(load), self._settings.load_timeout, "load")
