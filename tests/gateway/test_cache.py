@@ -104,8 +104,12 @@ class Model:
         return self.answers[-1]
 
 
-def cached(model: Model, max_bytes: int = MIB) -> CachedBackend:
-    return CachedBackend(model, CacheSettings(max_bytes=max_bytes))
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def cached(model: Model, max_bytes: int = MIB, **bounds: int) -> CachedBackend:
+    return CachedBackend(model, CacheSettings(max_bytes=max_bytes, **bounds), now)
 
 
 def ask(number: int = 0, name: str = "", values: int = 1, **parameters: Any) -> InferRequest:
@@ -396,6 +400,18 @@ class TestKeeping:
         assert model.late == 2
         assert counts(backend) == (0, 1, 0)
 
+    def test_the_backends_clock_says_who_comes_too_late(self) -> None:
+        """It is finer than the loop's: who is late by it alone is the model's to refuse, and no miss."""
+        model = Model()
+        backend = CachedBackend(model, CacheSettings(max_bytes=MIB), lambda: now() + 0.0009)
+
+        async def main() -> None:
+            await answer(backend, ask(1), within=0.0005)
+
+        run_virtual(main())
+        assert len(model.executions) == 1
+        assert counts(backend) == (0, 0, 0)
+
     def test_large_inputs_are_hashed_aside(self) -> None:
         """The answer is the same."""
         backend = cached(Model(), 64 * MIB)
@@ -563,7 +579,7 @@ class TestBound:
     def test_more_than_may_share_are_refused(self, bound: dict[str, int]) -> None:
         """At once, with the time to come back, and counted; whoever shares has not noticed, and makes room again."""
         model = Model(at_once=False)
-        backend = CachedBackend(model, CacheSettings(max_bytes=MIB, **bound))
+        backend = cached(model, **bound)
 
         async def main() -> None:
             tasks = [asked(answer(backend, ask(1, values=2))) for _ in range(3)]
@@ -588,7 +604,7 @@ class TestBound:
     def test_one_that_finds_nobody_sharing_may(self) -> None:
         """However large it is: an execution that is under way costs nothing more."""
         model = Model(at_once=False)
-        backend = CachedBackend(model, CacheSettings(max_bytes=MIB, max_queue=0, max_queue_bytes=0))
+        backend = cached(model, max_queue=0, max_queue_bytes=0)
 
         async def main() -> None:
             tasks = [asked(answer(backend, ask(1, values=9))) for _ in range(2)]
@@ -604,7 +620,7 @@ class TestBound:
     def test_in_the_end_all_are_gone(self) -> None:
         """Whatever became of them, their places are free."""
         model = Model(at_once=False)
-        backend = CachedBackend(model, CacheSettings(max_bytes=MIB, max_queue=2))
+        backend = cached(model, max_queue=2)
 
         async def main() -> None:
             for end in ("fail", "cancel", "expire"):

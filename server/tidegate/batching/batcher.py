@@ -143,7 +143,7 @@ class Batcher(Generic[T]):
             return
         for part in batch.parts:
             part.item.deaths += 1
-            self._after_death(part, now)
+            self._after_death(part)
 
     def give_back(self, batch: Batch[T], now: float) -> None:
         """A replica has not begun this batch and will not: its requests wait again where they were."""
@@ -213,9 +213,9 @@ class Batcher(Generic[T]):
         if guilty:
             self._ledger.fail(item, State.FAILED, self._errors.guilty(self._settings.quarantine_seconds))
         else:
-            self._after_death(part, now)
+            self._after_death(part)
 
-    def _after_death(self, part: Part[T], now: float) -> None:
+    def _after_death(self, part: Part[T]) -> None:
         if not self._settings.idempotent:
             self._ledger.fail(part.item, State.FAILED, self._errors.lost())
         elif not part.item.answered:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
@@ -99,10 +100,14 @@ class OwnedAnswer:
 
 
 class CachedBackend:
-    """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before."""
+    """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before.
 
-    def __init__(self, backend: Backend, settings: CacheSettings) -> None:
+    ``clock`` is that of the backend: both must agree on who comes too late, and uvloop's own moves in milliseconds.
+    """
+
+    def __init__(self, backend: Backend, settings: CacheSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
+        self._clock = clock
         self._answers = Answers(settings.max_bytes)
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -142,7 +147,7 @@ class CachedBackend:
         """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
         begun = perf_counter()
         loop = asyncio.get_running_loop()
-        content = await _content(request, deadline) if deadline > loop.time() else None
+        content = await _content(request, deadline) if deadline > self._clock() else None
         if content is None:
             return await self._backend.infer(request, deadline, caller)  # refused there, in its words, and counted
         kept = self._answers.get(content)
