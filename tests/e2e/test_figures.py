@@ -39,15 +39,16 @@ class Told:
         self._folder = folder
         self._pool = pool
         self._gates = 0
+        self._client = httpx.Client(timeout=PATIENCE, trust_env=False)
 
-    def ask(self, value: float, timeout_ms: float = PATIENCE * 1e3, **parameters: Any) -> int:
+    def ask(self, value: float, timeout_ms: float = 1e6, **parameters: Any) -> int:
         """One request over HTTP; returns its status."""
         headers = {"x-request-timeout-ms": str(timeout_ms)}
         url = f"{self.server.url}/v2/models/m/infer"
         body = {"inputs": [tensor_of(value)], "parameters": parameters}
-        return httpx.post(url, json=body, headers=headers, timeout=PATIENCE, trust_env=False).status_code
+        return self._client.post(url, json=body, headers=headers).status_code
 
-    def begin(self, value: float, timeout_ms: float = PATIENCE * 1e3, **parameters: Any) -> Future[int]:
+    def begin(self, value: float, timeout_ms: float = 1e6, **parameters: Any) -> Future[int]:
         return self._pool.submit(self.ask, value, timeout_ms, **parameters)
 
     def gate(self) -> Path:
@@ -56,9 +57,12 @@ class Told:
         os.mkfifo(path)
         return path
 
+    def close(self) -> None:
+        self._client.close()
+
     def metrics(self) -> Samples:
         """The samples of ``m``, by name and the value of the one label beside the revision's and the protocol."""
-        text = httpx.get(f"{self.server.status}/metrics", trust_env=False).text
+        text = self._client.get(f"{self.server.status}/metrics").text
         found: Samples = {}
         for family in text_string_to_metric_families(text):
             for sample in family.samples:
@@ -78,7 +82,7 @@ class Told:
         raise AssertionError(f"{name} does not become {value}")
 
     def over_http(self) -> dict[str, Any]:
-        [model] = httpx.get(f"{self.server.url}/v2/models/m/stats", trust_env=False).json()["model_stats"]
+        [model] = self._client.get(f"{self.server.url}/v2/models/m/stats").json()["model_stats"]
         return dict(model)
 
     def over_grpc(self) -> dict[str, Any]:
@@ -94,7 +98,9 @@ def told(tmp_path: Path) -> Iterator[Told]:
     model.write_text(json.dumps(MODEL))
     with Serving.start(model, *OPTIONS) as server, ThreadPoolExecutor(8) as pool:
         server.until("ready")
-        yield Told(server, tmp_path, pool)
+        told = Told(server, tmp_path, pool)
+        yield told
+        told.close()
         server.stop()
 
 
