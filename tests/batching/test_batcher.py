@@ -627,8 +627,35 @@ class TestSize:
             one.offer(item(), 0.0)
         first, second = taken(one), taken(one)
         assert [(first.rows, first.size), (second.rows, second.size)] == [(16, 16), (3, 8)]
+        for batch in (first, second):
+            one.complete(batch, 0.0, 0.1)
         counts = one.statistics(0.0).counts
         assert (counts.batched_rows, counts.padded_rows) == (19, 5)
+
+
+def test_a_batch_that_comes_back_unbegun_is_no_batch() -> None:
+    """It counts, with its rows and the waits of its requests, when it is formed again and ends, however it does."""
+    for end in ("complete", "fail", "lost"):
+        one = batcher(BatchSettings(batch_sizes=(4,)))
+        one.offer(item(), 1.0)
+        one.give_back(taken(one, 1.5), 2.0)
+        counts = one.statistics(2.0).counts
+        assert (sum(counts.batches.values()), counts.batched_rows, counts.padded_rows, sum(counts.waits)) == (
+            0,
+            0,
+            0,
+            0,
+        )
+        batch = taken(one, 3.0)
+        if end == "complete":
+            one.complete(batch, 4.0, 0.5)
+        elif end == "fail":
+            one.fail(batch, ExecutionFailed("boom"), 4.0, 0.5)
+        else:
+            one.lost(batch, 4.0)
+        counts = one.statistics(4.0).counts
+        assert {reason: count for reason, count in counts.batches.items() if count} == {Reason.IDLE: 1}
+        assert (counts.batched_rows, counts.padded_rows, sum(counts.waits), counts.wait_seconds) == (1, 3, 1, 2.0)
 
 
 def test_statistics_tell_the_state() -> None:

@@ -65,6 +65,7 @@ class BatcherMachine(RuleBasedStateMachine):
         self.batcher: Batcher[Request] = Batcher("m", self.settings, lambda request: b"%d" % request.number)
         self.items: list[Item[Request]] = []
         self.executed: Counter[int] = Counter()
+        self.batches = self.batched_rows = 0
         self.replicas = [Replica() for _ in range(REPLICAS)]
         self.now = 100.0
 
@@ -205,6 +206,8 @@ class BatcherMachine(RuleBasedStateMachine):
                     assert (goes.deadline, goes.number) < (other.deadline, other.number)
 
     def note_execution(self, batch: Batch[Request]) -> None:
+        self.batches += 1
+        self.batched_rows += batch.rows
         for part in batch.parts:
             self.executed[part.item.number] += 1
 
@@ -253,7 +256,7 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @invariant()
     def rows_are_somewhere(self) -> None:
-        """Every row waits, is at a replica, or is done; the depth is their sum."""
+        """Every row waits, is at a replica, or is done; the depth is their sum. What was executed is counted once."""
         if not hasattr(self, "batcher"):
             return
         live = [item for item in self.items if not item.answered]
@@ -272,6 +275,8 @@ class BatcherMachine(RuleBasedStateMachine):
         assert counts.arrived == len(self.items)
         ended = counts.completed + counts.failed + counts.expired + counts.refused_early + counts.cancelled
         assert ended == len(self.items) - len(live)
+        assert (sum(counts.batches.values()), counts.batched_rows) == (self.batches, self.batched_rows)
+        assert sum(counts.waits) == len(self.executed)
 
     @invariant()
     def not_twice(self) -> None:

@@ -90,6 +90,15 @@ WORDS: dict[str, list[str]] = {
 """Of the options for which adding one to the default is no other value."""
 
 
+TIMES = [
+    f"--{field.name.replace('_', '-')}"
+    for group in DEFAULTS.groups
+    for field in fields(group)  # type: ignore[arg-type]
+    if field.name == "keep_alive_timeout" or isinstance(getattr(group, field.name), float)
+]
+"""The options that are times, in seconds: all numbers that need not be whole, and one that is."""
+
+
 def another(value: object) -> list[str]:
     """How an option says that it is not its default; a flag by being there."""
     match value:
@@ -173,7 +182,7 @@ def test_other_texts_are_no_weights(text: str) -> None:
     [
         pytest.param("--max-batch 0", 'Invalid value "0" for --max-batch. Must be >= 1.', id="no-rows"),
         pytest.param("--replicas 0", 'Invalid value "0" for --replicas. Must be >= 1.', id="no-replicas"),
-        pytest.param("--max-latency=-1", 'Invalid value "-1.0" for --max-latency. Must be >= 0.', id="negative"),
+        pytest.param("--max-batch=-1", 'Invalid value "-1" for --max-batch. Must be >= 1.', id="negative"),
         pytest.param("--batch-sizes 1;2", 'Invalid value for --batch-sizes: "1;2" is no list of', id="no-list"),
         pytest.param("--pad x:0=8", "Invalid value for --pad: axis is 0, expected at least 1", id="rows-axis"),
         pytest.param("--pad x:1=8 --pad y", 'Invalid value for --pad: "y" is not INPUT:AXIS=SIZE', id="second-pad"),
@@ -196,7 +205,11 @@ def test_a_value_that_its_option_cannot_have_is_refused(words: str, problem: str
     [
         pytest.param("--batch-sizes 4,2", "--batch-sizes is 4,2, expected ascending whole numbers of at", id="order"),
         pytest.param("--max-batch-bytes 0", "--max-batch-bytes is 0, expected at least 1", id="no-bytes"),
-        pytest.param("--ageing inf", "--ageing is inf, expected a finite number of seconds, at least 0", id="infinite"),
+        pytest.param(
+            "--non-idempotent --cache-bytes 1KiB",
+            "--cache-bytes is 1024, expected 0 where requests are not idempotent (--non-idempotent): a cache would",
+            id="cached-effects",
+        ),
         pytest.param("--quarantine-seconds 0", "--quarantine-seconds is 0, expected a number of seconds", id="no-time"),
         pytest.param(
             "--pad x:1=8 --pad x:1=16", "--pad has axis 1 of input 'x' more than once, expected once", id="pad-twice"
@@ -212,6 +225,18 @@ def test_values_that_mean_nothing_are_refused(words: str, problem: str) -> None:
         settings_of(parsed(*words.split()))
     assert raised.value.cause.startswith(problem)
     assert raised.value.code == 2
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "1000000001", "1e300"])
+@pytest.mark.parametrize("option", TIMES)
+def test_every_time_is_one_that_a_timer_can_count(option: str, value: str) -> None:
+    """Whatever it is for: a server that never answers, never stops or never looks is not what anybody means."""
+    if option == "--keep-alive-timeout" and not value.lstrip("-").isdecimal():
+        value = "-1"  # it is whole, so it cannot be any of these
+    with pytest.raises(CycloptsError) as raised:
+        parsed(f"{option}={value}")
+    raised.value.verbose = False
+    assert f"for {option}. Must be a number of seconds from 0 to 1000000000." in str(raised.value)
 
 
 def test_the_host_is_one_for_all_ports() -> None:

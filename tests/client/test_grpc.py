@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -139,14 +140,43 @@ def test_an_unknown_model_is_not_found(client: GrpcClient) -> None:
     assert client.model_metadata("m").name == "m"
 
 
-def test_a_model_that_does_not_answer_ends_with_the_deadline(server: Server, client: GrpcClient) -> None:
-    """Whoever of the two notices first."""
+def test_a_model_that_does_not_answer_ends_with_the_server_s_word(server: Server) -> None:
+    """The client gives the server time to say so, here for ever."""
     server.backend.gate = asyncio.Event()
     try:
-        with pytest.raises(DeadlineExceeded, match="did not answer"):
+        with (
+            GrpcClient(server.address, grace=PATIENCE) as client,
+            pytest.raises(DeadlineExceeded, match="model 'm' did not answer before the request's deadline"),
+        ):
             client.infer(asked(), timeout=0.05)
     finally:
         server.backend.gate = None
+
+
+@pytest.mark.parametrize(
+    ("own", "told"), [(None, 7_000_000), (0, 7_000_000), (8_000_000, 7_000_000), (5, 5), ("soon", "soon")], ids=str
+)
+def test_the_earlier_deadline_is_told(server: Server, client: GrpcClient, own: object, told: object) -> None:
+    """The request may have one of its own; what is none is the server's to refuse."""
+    server.backend.requests.clear()
+    parameters = {} if own is None else {"timeout": own}
+    if isinstance(own, str):
+        with pytest.raises(InvalidRequest, match="'timeout' is \"soon\""):
+            client.infer(asked(parameters=parameters), timeout=7.0)
+    else:
+        client.infer(asked(parameters=parameters), timeout=7.0)
+        assert server.backend.requests[0].parameters == {"timeout": told}
+
+
+def test_a_server_that_says_nothing_ends_with_the_deadline() -> None:
+    """In the client's own words: there are none of the server's."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with (
+            GrpcClient(address, grace=0.0) as client,
+            pytest.raises(DeadlineExceeded, match=r"did not answer within 0\.05 s"),
+        ):
+            client.infer(asked(), timeout=0.05)
 
 
 def test_nobody_listens() -> None:

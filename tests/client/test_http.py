@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from tidegate.protocol.errors import DeadlineExceeded, InternalError, InvalidReq
 from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor
 from tidegate.testing.backends import IdentityBackend, identity_route
-from tidegate.testing.served import Served, served
+from tidegate.testing.served import PATIENCE, Served, served
 
 NAME = "a model with ümlaut"
 
@@ -112,8 +113,26 @@ def test_a_server_that_says_nothing_ends_with_the_deadline() -> None:
     """In the client's own words: there are none of the server's."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with HttpClient(url) as client, pytest.raises(DeadlineExceeded, match=r"did not answer within 0\.05 s"):
+        with (
+            HttpClient(url, grace=0.0) as client,
+            pytest.raises(DeadlineExceeded, match=r"did not answer within 0\.05 s"),
+        ):
             client.infer(asked(), timeout=0.05)
+
+
+def test_a_model_that_does_not_answer_ends_with_the_server_s_word(server: Served) -> None:
+    """The client gives the server time to say so, here for ever."""
+    backend = server.plane.routes.resolve(NAME).backend
+    assert isinstance(backend, IdentityBackend)
+    backend.gate = asyncio.Event()
+    try:
+        with (
+            HttpClient(server.url, grace=PATIENCE) as client,
+            pytest.raises(DeadlineExceeded, match="did not answer before"),
+        ):
+            client.infer(asked(), timeout=0.05)
+    finally:
+        backend.gate = None
 
 
 def test_an_answer_that_is_not_v2_is_shown_by_its_status() -> None:

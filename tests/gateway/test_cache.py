@@ -104,8 +104,12 @@ class Model:
         return self.answers[-1]
 
 
-def cached(model: Model, max_bytes: int = MIB) -> CachedBackend:
-    return CachedBackend(model, CacheSettings(max_bytes=max_bytes))
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def cached(model: Model, max_bytes: int = MIB, **bounds: int) -> CachedBackend:
+    return CachedBackend(model, CacheSettings(max_bytes=max_bytes, **bounds), now)
 
 
 def ask(number: int = 0, name: str = "", values: int = 1, **parameters: Any) -> InferRequest:
@@ -396,6 +400,18 @@ class TestKeeping:
         assert model.late == 2
         assert counts(backend) == (0, 1, 0)
 
+    def test_the_backends_clock_says_who_comes_too_late(self) -> None:
+        """It is finer than the loop's: who is late by it alone is the model's to refuse, and no miss."""
+        model = Model()
+        backend = CachedBackend(model, CacheSettings(max_bytes=MIB), lambda: now() + 0.0009)
+
+        async def main() -> None:
+            await answer(backend, ask(1), within=0.0005)
+
+        run_virtual(main())
+        assert len(model.executions) == 1
+        assert counts(backend) == (0, 0, 0)
+
     def test_large_inputs_are_hashed_aside(self) -> None:
         """The answer is the same."""
         backend = cached(Model(), 64 * MIB)
@@ -556,6 +572,72 @@ class TestSharing:
         assert figures(backend).entries == len(model.answers)
 
 
+class TestBound:
+    """A request that shares an execution waits as one in the queue does, so there is a bound for it, too."""
+
+    @pytest.mark.parametrize("bound", [{"max_queue": 4}, {"max_queue_bytes": 16}], ids=["rows", "bytes"])
+    def test_more_than_may_share_are_refused(self, bound: dict[str, int]) -> None:
+        """At once, with the time to come back, and counted; whoever shares has not noticed, and makes room again."""
+        model = Model(at_once=False)
+        backend = cached(model, **bound)
+
+        async def main() -> None:
+            tasks = [asked(answer(backend, ask(1, values=2))) for _ in range(3)]
+            await settle()
+            with pytest.raises(Overloaded, match=r"'m' has 2 requests with 4 rows waiting for executions") as refused:
+                await answer(backend, ask(1, values=2))
+            assert refused.value.retry_after == 1.0
+            tasks.append(asked(answer(backend, ask(2, values=9))))  # begins an execution: the queue's bound is its own
+            tasks[1].cancel()
+            await settle()
+            tasks.append(asked(answer(backend, ask(1, values=2))))
+            await settle()
+            for execution in model.executions:
+                execution.answer()
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            assert [isinstance(outcome, InferResponse) for outcome in outcomes] == [True, False, True, True, True]
+
+        run_virtual(main())
+        assert counts(backend) == (0, 2, 3)
+        assert figures(backend).overloaded == 1
+
+    def test_one_that_finds_nobody_sharing_may(self) -> None:
+        """However large it is: an execution that is under way costs nothing more."""
+        model = Model(at_once=False)
+        backend = cached(model, max_queue=0, max_queue_bytes=0)
+
+        async def main() -> None:
+            tasks = [asked(answer(backend, ask(1, values=9))) for _ in range(2)]
+            await settle()
+            with pytest.raises(Overloaded):
+                await answer(backend, ask(1, values=9))
+            model.executions[0].answer()
+            await asyncio.gather(*tasks)
+
+        run_virtual(main())
+        assert counts(backend) == (0, 1, 1)
+
+    def test_in_the_end_all_are_gone(self) -> None:
+        """Whatever became of them, their places are free."""
+        model = Model(at_once=False)
+        backend = cached(model, max_queue=2)
+
+        async def main() -> None:
+            for end in ("fail", "cancel", "expire"):
+                tasks = [asked(answer(backend, ask(1), within=1)) for _ in range(3)]
+                await settle()
+                if end == "fail":
+                    model.executions[-1].fail(ExecutionFailed("boom"))
+                elif end == "cancel":
+                    for task in tasks:
+                        task.cancel()
+                outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+                assert not any(isinstance(outcome, Overloaded | InferResponse) for outcome in outcomes)
+
+        run_virtual(main())
+        assert figures(backend).overloaded == 0
+
+
 class TestDeadlines:
     def test_each_has_its_own(self) -> None:
         """Who has less time than the first is told in time, and nobody else notices."""
@@ -671,7 +753,15 @@ class TestOwner:
         before = backend.statistics()
         assert (before.replicas, before.last_inference) == ({"ready": 1}, 5.0)
         assert before.cache == CacheStatistics(
-            hits=0, misses=0, coalesced=0, evicted=0, entries=0, nbytes=0, hit_seconds=0.0, miss_seconds=0.0
+            hits=0,
+            misses=0,
+            coalesced=0,
+            overloaded=0,
+            evicted=0,
+            entries=0,
+            nbytes=0,
+            hit_seconds=0.0,
+            miss_seconds=0.0,
         )
 
     def test_a_hit_is_an_inference(self) -> None:

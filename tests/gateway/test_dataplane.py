@@ -15,6 +15,7 @@ from tidegate.gateway.dataplane import DataPlane, GatewaySettings, translated
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import (
     DeadlineExceeded,
+    ExecutionFailed,
     InternalError,
     InvalidRequest,
     InvalidTensor,
@@ -64,6 +65,58 @@ def test_an_answer_comes_through() -> None:
     asyncio.run(main())
     assert sample(gateway, "tidegate_rows_total", model="m", version="1") == 3
     assert repr(gateway) == "<DataPlane serving, 1 models, 0 in flight>"
+
+
+@pytest.mark.parametrize(
+    ("error", "success", "fail"),
+    [
+        (None, 1, 0),
+        (ExecutionFailed("boom"), 0, 1),
+        (Overloaded("full"), 0, 1),
+        (DeadlineExceeded("late"), 0, 1),
+        (ValueError("a fault"), 0, 1),
+        (asyncio.CancelledError(), 0, 1),
+    ],
+    ids=repr,
+)
+def test_a_request_is_a_success_or_a_failure(error: Exception | None, success: int, fail: int) -> None:
+    """As Triton has it: whatever is no result is a failure, a caller that went away included, count and time alike."""
+    asked = backend()
+    gateway = plane(asked)
+
+    async def main() -> None:
+        asked.gate = asyncio.Event()
+        task = asyncio.ensure_future(gateway.infer(gateway.routes.resolve("m"), REQUEST, far()))
+        await asyncio.sleep(2)
+        if isinstance(error, asyncio.CancelledError):
+            task.cancel()
+        else:
+            asked.error = error
+            asked.gate.set()
+        await asyncio.wait({task})
+        assert not error or task.cancelled() or task.exception()
+
+    run_virtual(main())
+    [told] = gateway.statistics("m", "1")
+    stats = told.inference_stats
+    assert (stats.success.count, stats.fail.count, stats.queue.count) == (success, fail, success)
+    assert (stats.success.ns > 0, stats.fail.ns > 0) == (bool(success), bool(fail))
+
+
+def test_what_does_not_fit_the_model_is_no_failure_of_it() -> None:
+    """Nor is what comes while the server drains: neither has reached the model."""
+    gateway = plane(backend())
+
+    async def main() -> None:
+        route = gateway.routes.resolve("m")
+        with pytest.raises(InvalidRequest):
+            await gateway.infer(route, msgspec.structs.replace(REQUEST, inputs=()), far())
+        await gateway.drain()
+        with pytest.raises(ShuttingDown):
+            await gateway.infer(route, REQUEST, far())
+
+    asyncio.run(main())
+    assert gateway.statistics("m", "1")[0].inference_stats.fail.count == 0
 
 
 def test_without_a_batch_dimension_a_request_is_one_row() -> None:

@@ -12,27 +12,34 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
+from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.statistics import model_statistics, statistics_of
+from tidegate.gateway.statistics import model_statistics
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelNotFound, VersionNotFound
 from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, ModelStatistics
 from tidegate.telemetry.metrics import Metrics
+from tidegate.telemetry.outcomes import Outcomes
 from tidegate.telemetry.statistics import RevisionStatistics
 from tidegate.testing.backends import IdentityBackend, identity_metadata, identity_route
-from tidegate.testing.figures import BUSY, CACHE
+from tidegate.testing.figures import BUSY, outcomes
 from tidegate.testing.served import Served, served
 from tidegate.testing.served_grpc import served_grpc
 
 NEW = RevisionStatistics(batcher=None, replicas={}, executed={}, last_inference=0.0)
 MS = 1_000_000
 SECOND = 1000 * MS
+ENDED = outcomes(844, 41.0, 190, 6.125)
 
 
 def route(model: str, version: str, figures: RevisionStatistics = NEW) -> Route:
     backend = IdentityBackend(identity_metadata(model, Datatype.FP32))
     backend.figures = figures
     return Route(model, version, backend)
+
+
+def plane() -> DataPlane:
+    return DataPlane(RouteTable.of(*table()), Metrics("0"), GatewaySettings("0"))
 
 
 def table() -> list[Route]:
@@ -63,19 +70,19 @@ def grpc_client() -> Iterator[Any]:
 
 def test_every_figure_has_its_place() -> None:
     """By the rules that docs/statistics.md gives."""
-    assert model_statistics("m", "1", BUSY) == ModelStatistics(
+    assert model_statistics("m", "1", BUSY, ENDED) == ModelStatistics(
         name="m",
         version="1",
         last_inference=1_700_000_000_250,
         inference_count=2800,
         execution_count=600,
         inference_stats=InferStatistics(
-            success=Duration(700 + 81 + 63, 41 * SECOND),
-            fail=Duration(61 + 52 + 43, 6125 * MS),
-            queue=Duration(sum(range(1, 18)), 9250 * MS),
-            compute_input=Duration(600, 1062_500_000),
-            compute_infer=Duration(600, 11_500 * MS),
-            compute_output=Duration(600, 1625 * MS),
+            success=Duration(844, 41 * SECOND),
+            fail=Duration(190, 6125 * MS),
+            queue=Duration(844, 8500 * MS),
+            compute_input=Duration(640, 2250 * MS),
+            compute_infer=Duration(640, 20_500 * MS),
+            compute_output=Duration(640, 3750 * MS),
             cache_hit=Duration(81, 500 * MS),
             cache_miss=Duration(72, 250 * MS),
         ),
@@ -105,18 +112,18 @@ def test_every_figure_has_its_place() -> None:
 def test_batches_come_by_size() -> None:
     """In whatever order they were first executed."""
     backwards = msgspec.structs.replace(BUSY, executed=dict(sorted(BUSY.executed.items(), reverse=True)))
-    assert model_statistics("m", "1", backwards) == model_statistics("m", "1", BUSY)
+    assert model_statistics("m", "1", backwards, ENDED) == model_statistics("m", "1", BUSY, ENDED)
 
 
 def test_before_the_first_load_all_is_zero() -> None:
     """A model that is not loaded has statistics, of nothing."""
-    assert model_statistics("m", "1", NEW) == ModelStatistics(name="m", version="1")
+    assert model_statistics("m", "1", NEW, Outcomes()) == ModelStatistics(name="m", version="1")
 
 
-def test_without_a_cache_only_executions_succeed() -> None:
-    """Its two figures are 0 then, and nothing is added to the successes."""
-    stats = model_statistics("m", "1", msgspec.structs.replace(BUSY, cache=None)).inference_stats
-    assert (stats.success, stats.cache_hit, stats.cache_miss) == (Duration(700, 40_500 * MS), Duration(), Duration())
+def test_without_a_cache_nothing_hits_or_misses() -> None:
+    """Its two figures are 0 then."""
+    stats = model_statistics("m", "1", msgspec.structs.replace(BUSY, cache=None), ENDED).inference_stats
+    assert (stats.cache_hit, stats.cache_miss) == (Duration(), Duration())
 
 
 def test_the_metrics_say_the_same() -> None:
@@ -129,18 +136,17 @@ def test_the_metrics_say_the_same() -> None:
         assert found is not None
         return found
 
-    told = model_statistics("m", "1", BUSY)
+    told = model_statistics("m", "1", BUSY, ENDED)
     stats = told.inference_stats
     assert value("executed_rows_total") == told.inference_count
     assert value("batch_size_rows_count") == told.execution_count
-    assert value("queue_wait_seconds_count") == stats.queue.count
-    assert value("queue_wait_seconds_sum") * SECOND == stats.queue.ns
     for phase in ("input", "infer", "output"):
-        figure: Duration = getattr(stats, f"compute_{phase}")
-        assert value("execution_duration_seconds_count", phase=phase) == figure.count
-        assert value("execution_duration_seconds_sum", phase=phase) * SECOND == figure.ns
-    assert value("ended_requests_total", outcome="completed") + CACHE.hits + CACHE.coalesced == stats.success.count
+        figures: list[Duration] = [getattr(batch, f"compute_{phase}") for batch in told.batch_stats]
+        assert value("execution_duration_seconds_count", phase=phase) == sum(figure.count for figure in figures)
+        assert value("execution_duration_seconds_sum", phase=phase) * SECOND == sum(figure.ns for figure in figures)
+    assert value("cache_requests_total", result="hit") == stats.cache_hit.count
     assert value("cache_requests_total", result="miss") == stats.cache_miss.count
+    assert value("cache_seconds_total", result="hit") * SECOND == stats.cache_hit.ns
 
 
 @pytest.mark.parametrize(
@@ -155,8 +161,7 @@ def test_all_or_some_are_told(
     http_client: Any, grpc_client: Any, model: str, version: str, expected: list[tuple[str, str]]
 ) -> None:
     """Without a version all of the model, without a model all there are, in order; over both protocols alike."""
-    routes = RouteTable.of(*table())
-    assert [(one.name, one.version) for one in statistics_of(routes, model, version)] == expected
+    assert [(one.name, one.version) for one in plane().statistics(model, version)] == expected
     over_http = http_client.get_inference_statistics(model, version)["model_stats"]
     assert [(one["name"], one["version"]) for one in over_http] == expected
     over_grpc = grpc_client.get_inference_statistics(model, version).model_stats
@@ -165,12 +170,12 @@ def test_all_or_some_are_told(
 
 def test_triton_reads_the_same_numbers_over_both(http_client: Any, grpc_client: Any) -> None:
     """As JSON and as protobuf."""
-    expected = msgspec.json.decode(msgspec.json.encode({"model_stats": [model_statistics("m", "9", BUSY)]}))
+    expected = msgspec.json.decode(msgspec.json.encode({"model_stats": [model_statistics("m", "9", BUSY, Outcomes())]}))
     assert http_client.get_inference_statistics("m", "9") == expected
     told = grpc_client.get_inference_statistics("m", "9").model_stats[0]
     stats = told.inference_stats
     assert (told.last_inference, told.inference_count, told.execution_count) == (1_700_000_000_250, 2800, 600)
-    assert (stats.success.count, stats.success.ns) == (844, 41 * SECOND)
+    assert (stats.compute_infer.count, stats.compute_infer.ns) == (640, 20_500 * MS)
     assert (stats.cache_miss.count, stats.cache_miss.ns) == (72, 250 * MS)
     assert [(batch.batch_size, batch.compute_infer.count) for batch in told.batch_stats] == [
         (1, 300),
@@ -190,7 +195,7 @@ def test_triton_reads_the_same_numbers_over_both(http_client: Any, grpc_client: 
 def test_an_unknown_one_is_not_found(http_client: Any, grpc_client: Any, model: str, version: str, text: str) -> None:
     """As everywhere else."""
     with pytest.raises((ModelNotFound, VersionNotFound)):
-        statistics_of(RouteTable.of(*table()), model, version)
+        plane().statistics(model, version)
     for client in (http_client, grpc_client):
         with pytest.raises(InferenceServerException, match=text):
             client.get_inference_statistics(model, version)

@@ -568,11 +568,7 @@ def test_told_to_go_and_it_does_not(stage: Stage, capfd: pytest.CaptureFixture[s
     [
         pytest.param("fault", " was killed by SIGSEGV while it loaded", id="a crash in C"),
         pytest.param("crash", " was killed by SIGKILL while it loaded", id="a kill"),
-        pytest.param(
-            "shut",
-            "('s channel broke while it loaded: the peer went away| exited with status 1 while it loaded)",
-            id="closes all descriptors",
-        ),
+        pytest.param("shut", "'s channel broke while it loaded: the peer went away", id="closes all descriptors"),
     ],
 )
 def test_a_crash_while_loading(stage: Stage, action: str, ending: str) -> None:

@@ -27,6 +27,7 @@ from tidegate.protocol.messages import InferRequest, ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.batch import BatchResult, size_of
 from tidegate.replicas.dispatch import Dispatcher, Work
+from tidegate.telemetry.statistics import Answered, Executed
 from tidegate.testing.clock import run_virtual
 
 FAR = 1e6
@@ -69,11 +70,11 @@ class FakeLink:
             for one in self.works[0].batch.tensors
         )
 
-    def answer(self, error: TidegateError | None = None) -> None:
+    def answer(self, error: TidegateError | None = None, infer_seconds: float = 0.0) -> None:
         """Answer the oldest batch with its inputs."""
         outputs = self.inputs()
         work = self.works.pop(0)
-        self.dispatcher.finished(self, work, error or BatchResult(outputs, self._release), 0.0)
+        self.dispatcher.finished(self, work, error or BatchResult(outputs, self._release), infer_seconds)
 
     def die(self) -> None:
         self.works.clear()
@@ -574,5 +575,57 @@ def test_the_signature() -> None:
         dispatcher.describe(METADATA)
         with pytest.raises(ModelLoadFailed, match=r"the file has changed"):
             dispatcher.describe(ModelMetadata("m", "other", (SPEC,), (SPEC,)))
+
+    run_virtual(main())
+
+
+def test_an_executions_time_counts_for_each_of_its_requests() -> None:
+    """As Triton's statistics have it; per batch it counts once. What gets no result is in neither."""
+
+    async def main() -> None:
+        scene = Scene(max_batch=4)
+        link = scene.link(credits=1)
+        together = [scene.ask(x(1)), scene.ask(x(2))]
+        await settle()
+        await asyncio.sleep(3)
+        waited = scene.ask(x(3))
+        await asyncio.sleep(2)
+        link.answer(infer_seconds=4.0)
+        await settle()
+        link.answer(ExecutionFailed("boom"))
+        await asyncio.gather(*together)
+        with pytest.raises(ExecutionFailed):
+            await waited
+        statistics = scene.dispatcher.statistics({})
+        assert statistics.answered == Answered(
+            requests=2, wait_seconds=0.0, input_seconds=0.0, infer_seconds=8.0, output_seconds=2.0
+        )
+        assert statistics.executed == {2: Executed(1, 0.0, 4.0, 1.0)}
+
+    run_virtual(main())
+
+
+def test_a_split_requests_times_are_those_of_its_parts() -> None:
+    """It is one request, and counts when its last part is done; whoever went away is not among the answered."""
+
+    async def main() -> None:
+        scene = Scene(max_batch=2, initial_batch_size=2)
+        link = scene.link(credits=1)
+        split = scene.ask(x(1, 2, 3, 4))
+        await asyncio.sleep(3)
+        link.answer(infer_seconds=2.0)
+        await settle()
+        assert scene.dispatcher.statistics({}).answered.requests == 0
+        gone = scene.ask(x(5))
+        await asyncio.sleep(5)
+        link.answer(infer_seconds=5.0)
+        await split
+        await settle()
+        gone.cancel()
+        await settle()
+        link.answer(infer_seconds=1.0)
+        assert scene.dispatcher.statistics({}).answered == Answered(
+            requests=1, wait_seconds=0.0, input_seconds=0.0, infer_seconds=7.0, output_seconds=1.0
+        )
 
     run_virtual(main())

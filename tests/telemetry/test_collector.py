@@ -55,7 +55,7 @@ def scraped(*, read: Callable[[], RevisionStatistics] = lambda: BUSY) -> Samples
         ),
         (
             "rejected_requests_total",
-            {"overloaded": 25, "quarantined": 16, "too_late": 7, "expired": 52, "refused_early": 43},
+            {"overloaded": 25 + 14, "quarantined": 16, "too_late": 7, "expired": 52, "refused_early": 43},
         ),
         ("quarantined_contents", {"": 5}),
         (
@@ -75,7 +75,7 @@ def scraped(*, read: Callable[[], RevisionStatistics] = lambda: BUSY) -> Samples
         ("execution_duration_seconds_sum", {"input": 1.0625, "infer": 11.5, "output": 1.625}),
         ("busy_seconds_total", {"": 12.5}),
         ("replicas", dict.fromkeys(STATES, 0) | {"ready": 2, "backing off": 1}),
-        ("cache_requests_total", {"hit": 81, "miss": 72, "coalesced": 63}),
+        ("cache_requests_total", {"hit": 81, "miss": 72, "coalesced": 63, "overloaded": 14}),
         ("cache_seconds_total", {"hit": 0.5, "miss": 0.25}),
         ("cache_evicted_answers_total", {"": 54}),
         ("cache_answers", {"": 45}),

@@ -80,7 +80,10 @@ class Server:
             )
             for source in sources
         ]
-        cache = CacheSettings(max_bytes=settings.cache_bytes)
+        batching = settings.batching
+        cache = CacheSettings(
+            max_bytes=settings.cache_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes
+        )
         self._caches = [CachedBackend(backend, cache) for _, backend in self._models] if cache.max_bytes else []
         backends: Sequence[Backend] = self._caches or [backend for _, backend in self._models]
         routes = RouteTable.of(

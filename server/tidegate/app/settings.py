@@ -15,6 +15,12 @@ from tidegate.replicas.settings import ReplicaSettings
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
+    """All of it.
+
+    Raises:
+        ValueError: answers are to be kept of executions that must not be spared.
+    """
+
     paths: tuple[Path, ...]
     """Model files and directories of them."""
     gateway: GatewaySettings
@@ -41,3 +47,10 @@ class ServeSettings(msgspec.Struct, frozen=True):
     a laptop, where nothing balances."""
     shutdown_grace: float = 30.0
     """Seconds that requests in flight have to end after the signal; Kubernetes' own default."""
+
+    def __post_init__(self) -> None:
+        if self.cache_bytes and not self.batching.idempotent:
+            raise ValueError(
+                f"cache_bytes is {self.cache_bytes}, expected 0 where requests are not idempotent (--non-idempotent): "
+                "a cache would spare executions that are wanted"
+            )

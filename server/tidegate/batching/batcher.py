@@ -119,14 +119,14 @@ class Batcher(Generic[T]):
         self._landed(batch, now, seconds)
         batch.bucket.curve.observe(batch.size, seconds, now)
         self._counters.executed_rows += batch.rows
-        return self._ledger.done(batch, now)
+        return self._ledger.done(batch)
 
     def fail(self, batch: Batch[T], error: TidegateError, now: float, seconds: float) -> None:
         """The runtime raised. A part that was alone is to blame; others are executed again in two halves."""
         self._landed(batch, now, seconds)
         self._ledger.undone(batch)
         if len(batch.parts) == 1:
-            self._ledger.fail(batch.parts[0].item, State.FAILED, error, now)
+            self._ledger.fail(batch.parts[0].item, State.FAILED, error)
             return
         self._counters.repeated += 1
         for group in reversed(after_error(batch.parts)):
@@ -136,13 +136,14 @@ class Batcher(Generic[T]):
         """A replica ended while it executed this batch. Its parts are executed again one by one, if they may be."""
         self._inflight.remove(batch)
         self._ledger.undone(batch)
+        self._counters.landed(batch)
         self._counters.lost += 1
         if len(batch.parts) == 1:
             self._alone_at_death(batch.parts[0], now)
             return
         for part in batch.parts:
             part.item.deaths += 1
-            self._after_death(part, now)
+            self._after_death(part)
 
     def give_back(self, batch: Batch[T], now: float) -> None:
         """A replica has not begun this batch and will not: its requests wait again where they were."""
@@ -162,19 +163,19 @@ class Batcher(Generic[T]):
     def cancel(self, item: Item[T], now: float) -> None:
         """Nobody waits for this request any more, wherever it is; nothing happens if it has been answered."""
         if not item.answered:
-            self._ledger.end(item, State.CANCELLED, now)
+            self._ledger.end(item, State.CANCELLED)
 
     def expire(self, now: float) -> None:
         """Answer the requests whose deadline has come."""
         if self._held_until <= now:
             self._held_until = inf  # whoever has a credit for what was held takes it now
         for item in self._ledger.expired(now):
-            self._ledger.fail(item, State.EXPIRED, self._errors.expired(item.state is State.TAKEN), now)
+            self._ledger.fail(item, State.EXPIRED, self._errors.expired(item.state is State.TAKEN))
 
     def refuse(self, error: Callable[[], TidegateError], now: float) -> None:
         """Answer everything that waits with an error; what is at the replicas goes on, as far as it was taken."""
         for item in self._queue.waiting():
-            self._ledger.fail(item, State.FAILED, error(), now)
+            self._ledger.fail(item, State.FAILED, error())
 
     def failures(self) -> list[tuple[Item[T], TidegateError]]:
         """The requests that have ended with an error since the last call, each with what to say."""
@@ -210,13 +211,13 @@ class Batcher(Generic[T]):
         guilty = self._quarantine.accuse(self._fingerprint(item.payload), item.deaths + 1, now)
         item.deaths = 0  # they are counted with the content from here on
         if guilty:
-            self._ledger.fail(item, State.FAILED, self._errors.guilty(self._settings.quarantine_seconds), now)
+            self._ledger.fail(item, State.FAILED, self._errors.guilty(self._settings.quarantine_seconds))
         else:
-            self._after_death(part, now)
+            self._after_death(part)
 
-    def _after_death(self, part: Part[T], now: float) -> None:
+    def _after_death(self, part: Part[T]) -> None:
         if not self._settings.idempotent:
-            self._ledger.fail(part.item, State.FAILED, self._errors.lost(), now)
+            self._ledger.fail(part.item, State.FAILED, self._errors.lost())
         elif not part.item.answered:
             self._ledger.again([part])
 
@@ -241,7 +242,7 @@ class Batcher(Generic[T]):
                 self._queue.put_back(item, now)
             else:
                 seconds = item.bucket.curve.predict(min(item.rows, item.largest), now)
-                self._ledger.fail(item, State.REFUSED, self._errors.hopeless(seconds or 0.0, item.deadline - now), now)
+                self._ledger.fail(item, State.REFUSED, self._errors.hopeless(seconds or 0.0, item.deadline - now))
 
     def _repeat(self, parts: list[Part[T]], now: float) -> Batch[T]:
         placed = renumbered(parts)
@@ -250,15 +251,15 @@ class Batcher(Generic[T]):
         return self._taken(Batch(parts[0].item.bucket, placed, rows, size, Reason.RETRY, now), now)
 
     def _taken(self, batch: Batch[T], now: float) -> Batch[T]:
-        self._ledger.taken(batch, now)
+        self._ledger.taken(batch)
         if not self._inflight:
             self._rate.begin(now)
         self._inflight.add(batch)
         self._buckets.used(batch.bucket)
-        self._counters.formed(batch)
         return batch
 
     def _landed(self, batch: Batch[T], now: float, seconds: float) -> None:
         self._inflight.remove(batch)  # a KeyError is a batch that was never taken, or came twice: a fault of ours
         self._rate.finished(batch.rows, now)
+        self._counters.landed(batch)
         self._counters.busy_seconds += seconds

@@ -26,29 +26,24 @@ class Counters:
         self.busy_seconds = 0.0
         self.wait_seconds = 0.0
         self.waits = [0] * (len(WAIT_BOUNDS) + 1)
-        self.completed_seconds = 0.0
-        self.unanswered_seconds = 0.0
         self.lost = 0
         self.repeated = 0
 
-    def formed(self, batch: Batch[T]) -> None:
-        """A batch goes to a replica."""
+    def landed(self, batch: Batch[T]) -> None:
+        """A batch is done with, whatever has become of it; one that comes back unbegun never was."""
         self.batches[batch.reason] += 1
         self.batched_rows += batch.rows
         self.padded_rows += batch.size - batch.rows
+        for part in batch.parts:
+            if part.item.wait is None:
+                self._waited(part.item, batch.formed)
 
-    def ended(self, state: State, seconds: float) -> None:
-        """A request is answered, ``seconds`` after it came."""
+    def ended(self, state: State) -> None:
+        """A request is answered."""
         self.answered[state] += 1
-        if state is State.COMPLETED:
-            self.completed_seconds += seconds
-        else:
-            self.unanswered_seconds += seconds
 
-    def waited(self, item: Item[T], now: float) -> None:
-        """A request goes to a replica for the first time."""
-        seconds = now - item.arrived
-        item.first_taken = now
+    def _waited(self, item: Item[T], until: float) -> None:
+        seconds = item.wait = until - item.arrived
         self.wait_seconds += seconds
         self.waits[bisect_left(WAIT_BOUNDS, seconds)] += 1
 
@@ -74,8 +69,6 @@ class Counters:
             busy_seconds=self.busy_seconds,
             wait_seconds=self.wait_seconds,
             waits=tuple(self.waits),
-            completed_seconds=self.completed_seconds,
-            unanswered_seconds=self.unanswered_seconds,
             lost=self.lost,
             repeated=self.repeated,
         )

@@ -73,7 +73,6 @@ class Item(Generic[T]):
         "deadline",
         "deaths",
         "done",
-        "first_taken",
         "key",
         "lane",
         "largest",
@@ -83,6 +82,7 @@ class Item(Generic[T]):
         "rows",
         "state",
         "taken",
+        "wait",
         "waiting",
     )
 
@@ -98,7 +98,7 @@ class Item(Generic[T]):
         self.state = State.NEW
         self.number = 0
         self.arrived = 0.0
-        self.first_taken: float | None = None
+        self.wait: float | None = None  # seconds from arrival to a replica; None until a batch with it has ended
         self.largest = rows
         self.cut = 0
         self.waiting = 0

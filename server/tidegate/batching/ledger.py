@@ -38,17 +38,15 @@ class Ledger(Generic[T]):
         self._queue.add(item, now)
         self._deadlines.add(item, self._live)
 
-    def taken(self, batch: Batch[T], now: float) -> None:
+    def taken(self, batch: Batch[T]) -> None:
         """The parts of a batch go to a replica."""
         for part in batch.parts:
             item = part.item
             item.taken += part.stop - part.start
             if item.state is State.QUEUED:
                 item.enter(State.TAKEN)
-                if item.first_taken is None:
-                    self._counters.waited(item, now)
 
-    def done(self, batch: Batch[T], now: float) -> list[Part[T]]:
+    def done(self, batch: Batch[T]) -> list[Part[T]]:
         """A batch is executed; returns the parts that somebody waits for."""
         wanted: list[Part[T]] = []
         for part in batch.parts:
@@ -58,7 +56,7 @@ class Ledger(Generic[T]):
             if not item.answered:
                 wanted.append(part)
                 if item.done == item.rows:
-                    self.end(item, State.COMPLETED, now)
+                    self.end(item, State.COMPLETED)
         return wanted
 
     def undone(self, batch: Batch[T]) -> None:
@@ -77,15 +75,15 @@ class Ledger(Generic[T]):
         self._queue.add(item, now)
         self._waits(item)
 
-    def fail(self, item: Item[T], state: State, error: TidegateError, now: float) -> None:
+    def fail(self, item: Item[T], state: State, error: TidegateError) -> None:
         """A request ends with an error, unless it has been answered."""
         if not item.answered:
-            self.end(item, state, now)
+            self.end(item, state)
             self.failures.append((item, error))
 
-    def end(self, item: Item[T], state: State, now: float) -> None:
+    def end(self, item: Item[T], state: State) -> None:
         item.enter(state)
-        self._counters.ended(state, now - item.arrived)
+        self._counters.ended(state)
         self._live -= 1
         item.bucket.live -= 1
         if item.waiting:

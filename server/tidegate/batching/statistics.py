@@ -56,7 +56,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     executed_rows: int
     """Of completed executions, whether or not somebody still waited for them; padding not included."""
     batches: dict[Reason, int]
-    """Formed, by why they were closed."""
+    """That a replica was given, by why they were closed. They are counted, as are their rows and the waits of their
+    requests, when they end, because one that the replica gives back unbegun is formed once more."""
     batched_rows: int
     padded_rows: int
     """Rows that were added to reach an allowed size."""
@@ -65,13 +66,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     busy_seconds: float
     """Service time of all executions together, those that raised included."""
     wait_seconds: float
-    """From arrival to a replica, summed over requests; for a split one until its first part."""
+    """From arrival to a replica, summed over requests; for a split one to the part that was done first."""
     waits: tuple[int, ...]
     """Requests by that time, in the classes of WAIT_BOUNDS."""
-    completed_seconds: float
-    """From arrival to the last row being done, summed over completed requests."""
-    unanswered_seconds: float
-    """From arrival to the end, summed over all accepted requests that ended without a result."""
     lost: int
     """Batches whose replica ended while executing them."""
     repeated: int

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Group, Parameter
 
 from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.values import check_patience
 
 if TYPE_CHECKING:
     from tidegate.client import GrpcClient, HttpClient
@@ -35,8 +36,8 @@ class Server:
     """Over HTTP, send and receive tensors as bytes instead of JSON."""
     version: str = ""
     """The model's version; without it the server's default answers."""
-    timeout: float = 60.0
-    """Seconds until the call is given up; the server is told, too."""
+    timeout: Annotated[float, Parameter(validator=check_patience)] = 60.0
+    """Seconds until the call is given up. The server is told, and has a second more to say so itself."""
 
 
 @Parameter(name="*", group=Group("Values (one of them)", sort_key=0))

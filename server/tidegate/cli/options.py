@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
-from tidegate.cli.values import parse_padding, parse_size, parse_sizes, parse_weight, show_size
+from tidegate.cli.values import check_seconds, parse_padding, parse_size, parse_sizes, parse_weight, show_size
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
@@ -73,7 +73,8 @@ def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float
     return tuple(weights.items())
 
 
-Seconds = Annotated[float, Parameter(validator=Number(gte=0))]
+Seconds = Annotated[float, Parameter(validator=check_seconds)]
+WholeSeconds = Annotated[int, Parameter(validator=check_seconds)]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Rows = Annotated[int, Parameter(validator=Number(gte=1), metavar="ROWS")]
@@ -214,7 +215,7 @@ class Times:
     """For the body of an HTTP request to arrive."""
     write_timeout: Seconds = HTTP.write_timeout
     """That a client may leave its answer untaken."""
-    keep_alive_timeout: Count = HTTP.keep_alive_timeout
+    keep_alive_timeout: WholeSeconds = HTTP.keep_alive_timeout
     """That an idle HTTP connection is kept; whole seconds."""
     message_timeout: Seconds = GRPC.message_timeout
     """For the message of a gRPC call to arrive."""

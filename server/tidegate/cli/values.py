@@ -1,4 +1,4 @@
-"""How the values of options are written: sizes in bytes, lists of sizes, padded dimensions, weights of tenants."""
+"""How the values of options are written: times, sizes in bytes, lists of sizes, padded dimensions, tenants' weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,30 @@ from typing import Any
 
 from tidegate.batching.padding import PaddedDimension
 
+LONGEST = 1_000_000_000
+"""Seconds, about 30 years: as good as for ever, and less than any clock or timer of the system can count."""
+
 UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def check_seconds(_: object, value: float) -> None:
+    """Hold a time of the command line against what a timer can count.
+
+    Raises:
+        ValueError: it is negative, infinite, no number, or too long.
+    """
+    if not 0 <= value <= LONGEST:
+        raise ValueError(f"Must be a number of seconds from 0 to {LONGEST}.")
+
+
+def check_patience(_: object, value: float) -> None:
+    """The same for a time in which something is to happen.
+
+    Raises:
+        ValueError: as ``check_seconds``, or it is 0.
+    """
+    if not 0 < value <= LONGEST:
+        raise ValueError(f"Must be a number of seconds above 0, at most {LONGEST}.")
 
 
 def parse_size(text: str) -> int:

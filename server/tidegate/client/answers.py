@@ -25,6 +25,9 @@ from tidegate.protocol.errors import (
     UnsupportedMediaType,
 )
 
+GRACE = 1.0
+"""Seconds that a server has beyond the deadline that it was told, so that its own word on it arrives."""
+
 _HTTP: dict[int, type[TidegateError]] = {
     400: InvalidRequest,
     404: NotFound,

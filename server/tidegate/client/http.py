@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 import msgspec
 
-from tidegate.client.answers import ServerUnreachable, from_http
+from tidegate.client.answers import GRACE, ServerUnreachable, from_http
 from tidegate.protocol import documents, rest
 from tidegate.protocol.errors import DeadlineExceeded, InvalidRequest, TidegateError
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
@@ -22,13 +22,15 @@ JSON_LENGTH = "inference-header-content-length"
 class HttpClient:
     """One server at ``url`` ("http://127.0.0.1:8080"). ``binary`` sends and asks for tensors as bytes.
 
-    Use it as a context manager: it keeps a connection open. ``limits`` bound what an answer may hold.
+    Use it as a context manager: it keeps a connection open. ``limits`` bound what an answer may hold; ``grace`` is how
+    many seconds after a deadline the server's own word on it is waited for.
     """
 
-    def __init__(self, url: str, binary: bool = False, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, url: str, binary: bool = False, limits: Limits = DEFAULT_LIMITS, grace: float = GRACE) -> None:
         self._url = url.rstrip("/")
         self._binary = binary
         self._limits = limits
+        self._grace = grace
         # A proxy of the environment cannot reach this machine's own loopback.
         self._http = httpx.Client(trust_env=not _is_loopback(url))
 
@@ -45,7 +47,9 @@ class HttpClient:
         self._http.close()
 
     def infer(self, request: InferRequest, timeout: float = 60.0) -> InferResponse:
-        """Ask a model. ``timeout`` in seconds covers the whole call, and is told to the server.
+        """Ask a model. ``timeout`` in seconds is told to the server as the deadline of the call.
+
+        A server that says nothing at all is given up when the grace is over, too.
 
         Raises:
             TidegateError: what the server answered, by its status; ServerUnreachable if it did not.
@@ -58,7 +62,7 @@ class HttpClient:
         if body.json_length is not None:
             headers[JSON_LENGTH] = str(body.json_length)
         path = f"{_model_path(request.model_name, request.model_version)}/infer"
-        answer = self._call("POST", path, timeout, body.join(), headers)
+        answer = self._call("POST", path, timeout, body.join(), headers, self._grace)
         length = answer.headers.get(JSON_LENGTH)
         return rest.decode_response(answer.content, None if length is None else int(length), limits=self._limits)
 
@@ -86,9 +90,11 @@ class HttpClient:
         timeout: float,
         content: bytes | None = None,
         headers: dict[str, str] | None = None,
+        grace: float = 0.0,
     ) -> httpx.Response:
+        patience = httpx.Timeout(timeout + grace, connect=timeout)
         try:
-            answer = self._http.request(method, self._url + path, content=content, headers=headers, timeout=timeout)
+            answer = self._http.request(method, self._url + path, content=content, headers=headers, timeout=patience)
         except httpx.ConnectTimeout as error:
             raise ServerUnreachable(f"{self._url} did not take the connection within {timeout:g} s") from error
         except httpx.TimeoutException as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 
@@ -19,8 +20,9 @@ import msgspec
 
 from tidegate.batching.checks import check_whole
 from tidegate.gateway.backend import ANYBODY, Answer, Backend, Caller, Readiness, RevisionStatistics
+from tidegate.gateway.flight import Asker, Flight, Sharing
 from tidegate.protocol.content import content_bytes, content_of
-from tidegate.protocol.errors import DeadlineExceeded, ShuttingDown
+from tidegate.protocol.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
 from tidegate.telemetry.statistics import CacheStatistics
 
@@ -33,18 +35,23 @@ OUTPUT_BYTES = 512
 
 
 class CacheSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one revision keeps.
+    """How much one revision keeps, and how many may wait for an execution that is not their own.
 
     Raises:
-        ValueError: ``max_bytes`` is negative.
+        ValueError: a field is negative.
     """
 
     max_bytes: int = 0
     """Bytes of answers that are kept, overhead included. 0 is off, for it is the model's owner who knows whether an
     answer follows from its request alone."""
+    max_queue: int = 4096
+    """Rows of requests that share an execution which another one began: the bound of the queue, for they wait as those
+    in it do. A request beyond is refused. One that finds nobody sharing is always taken."""
+    max_queue_bytes: int = 256 << 20
+    """Their tensors together, with the same exception."""
 
     def __post_init__(self) -> None:
-        check_whole(self, 0, "max_bytes")
+        check_whole(self, 0, "max_bytes", "max_queue", "max_queue_bytes")
 
 
 class Answers:
@@ -78,77 +85,6 @@ class Answers:
         self.nbytes += size
 
 
-class Asker:
-    """One request that waits for a shared execution, and its own deadline."""
-
-    __slots__ = ("caller", "deadline", "future", "request", "timer")
-
-    def __init__(self, request: InferRequest, deadline: float, caller: Caller, loop: asyncio.AbstractEventLoop) -> None:
-        self.request = request
-        self.deadline = deadline
-        self.caller = caller
-        self.future: asyncio.Future[InferResponse] = loop.create_future()
-        self.timer: asyncio.TimerHandle | None = None
-
-    def watch(self) -> None:
-        """Expire at the deadline. Not for the owner of an execution: the backend keeps that deadline, and counts it."""
-        self.timer = self.future.get_loop().call_at(self.deadline, self._expire)
-
-    def unwatch(self) -> None:
-        if self.timer is not None:
-            self.timer.cancel()
-
-    def fail(self, error: Exception) -> None:
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def _expire(self) -> None:
-        model = self.request.model_name
-        self.fail(DeadlineExceeded(f"model '{model}' did not answer before the request's deadline"))
-
-
-class Flight:
-    """One execution and who waits for it. It is the ``owner``'s request, deadline and place in the queue."""
-
-    __slots__ = ("askers", "owner", "task")
-
-    def __init__(self, owner: Asker) -> None:
-        self.owner = owner
-        self.askers: dict[Asker, None] = {owner: None}
-        self.task: asyncio.Task[None] | None = None
-
-    def join(self, asker: Asker) -> None:
-        self.askers[asker] = None
-        asker.watch()
-
-    def succeed(self, response: InferResponse) -> None:
-        for asker in self.askers:
-            if not asker.future.done():
-                asker.future.set_result(response)
-        self.askers.clear()
-
-    def fail(self, error: Exception) -> None:
-        for asker in self.askers:
-            asker.fail(error)
-        self.askers.clear()
-
-    def owner_expired(self, error: DeadlineExceeded) -> bool:
-        """The owner's deadline is the owner's alone. Whether somebody is left, who is the owner from now on.
-
-        Who has the same place in the queue and no more time shares the error, for nothing else would become of them.
-        """
-        late = self.owner
-        for asker in list(self.askers):
-            if asker is late or (asker.deadline <= late.deadline and asker.caller == late.caller):
-                del self.askers[asker]
-                asker.fail(error)
-        left = [asker for asker in self.askers if not asker.future.done()]
-        if left:
-            self.owner = max(left, key=lambda asker: asker.deadline)
-            self.owner.unwatch()
-        return bool(left)
-
-
 class OwnedAnswer:
     """An answer over memory of its own, which other answers may read as well: there is nothing to give back."""
 
@@ -164,14 +100,19 @@ class OwnedAnswer:
 
 
 class CachedBackend:
-    """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before."""
+    """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before.
 
-    def __init__(self, backend: Backend, settings: CacheSettings) -> None:
+    ``clock`` is that of the backend: both must agree on who comes too late, and uvloop's own moves in milliseconds.
+    """
+
+    def __init__(self, backend: Backend, settings: CacheSettings, clock: Callable[[], float] = time.monotonic) -> None:
         self._backend = backend
+        self._clock = clock
         self._answers = Answers(settings.max_bytes)
         self._flights: dict[bytes, Flight] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._hits = self._misses = self._coalesced = 0
+        self._sharing = Sharing(settings.max_queue, settings.max_queue_bytes)
+        self._hits = self._misses = self._coalesced = self._overloaded = 0
         self._hit_seconds = self._miss_seconds = self._last_hit = 0.0
 
     def __repr__(self) -> str:
@@ -192,6 +133,7 @@ class CachedBackend:
             hits=self._hits,
             misses=self._misses,
             coalesced=self._coalesced,
+            overloaded=self._overloaded,
             evicted=self._answers.evicted,
             entries=len(self._answers),
             nbytes=self._answers.nbytes,
@@ -205,7 +147,7 @@ class CachedBackend:
         """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
         begun = perf_counter()
         loop = asyncio.get_running_loop()
-        content = await _content(request, deadline) if deadline > loop.time() else None
+        content = await _content(request, deadline) if deadline > self._clock() else None
         if content is None:
             return await self._backend.infer(request, deadline, caller)  # refused there, in its words, and counted
         kept = self._answers.get(content)
@@ -215,15 +157,13 @@ class CachedBackend:
             answer = OwnedAnswer(request, kept)
             self._hit_seconds += perf_counter() - begun
             return answer
-        asker = Asker(request, deadline, caller, loop)
         flight = self._flights.get(content)
-        if flight is None:
-            self._misses += 1
-            flight = self._begin(content, asker, loop)
-            self._miss_seconds += perf_counter() - begun
-        else:
-            self._coalesced += 1
-            flight.join(asker)
+        if flight is not None:
+            return OwnedAnswer(request, await self._share(content, flight, request, deadline, caller))
+        self._misses += 1
+        asker = Asker(request, deadline, caller, loop)
+        flight = self._begin(content, asker, loop)
+        self._miss_seconds += perf_counter() - begun
         return OwnedAnswer(request, await self._outcome(content, flight, asker))
 
     async def close(self) -> None:
@@ -235,6 +175,26 @@ class CachedBackend:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _share(
+        self, content: bytes, flight: Flight, request: InferRequest, deadline: float, caller: Caller
+    ) -> InferResponse:
+        """Wait for an execution that another request began, if that many may."""
+        metadata = self._backend.metadata
+        batched = metadata is not None and metadata.batch_dimension and request.inputs
+        rows, nbytes = request.inputs[0].shape[0] if batched else 1, content_bytes(request)
+        try:
+            self._sharing.enter(request.model_name, rows, nbytes)
+        except Overloaded:
+            self._overloaded += 1
+            raise
+        self._coalesced += 1
+        try:
+            asker = Asker(request, deadline, caller, asyncio.get_running_loop())
+            flight.join(asker)
+            return await self._outcome(content, flight, asker)
+        finally:
+            self._sharing.leave(rows, nbytes)
 
     def _begin(self, content: bytes, owner: Asker, loop: asyncio.AbstractEventLoop) -> Flight:
         flight = self._flights[content] = Flight(owner)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from time import perf_counter
 
 import msgspec
 
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.statistics import addressed, model_statistics
 from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
@@ -25,8 +27,10 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import PRIORITY, TIMEOUT
+from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
+from tidegate.telemetry.outcomes import Outcomes
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class DataPlane:
         self.leaving = False
         self.draining = False
         self._bound: dict[tuple[str, str], RevisionMetrics] = {}
+        self._outcomes: dict[tuple[str, str], Outcomes] = {}
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -121,6 +126,24 @@ class DataPlane:
             found = self._bound[key] = self.metrics.bind(*key)
         return found
 
+    def outcomes(self, route: Route) -> Outcomes:
+        """How the requests of a route ended so far."""
+        return self._outcomes.setdefault((route.model, route.version), Outcomes())
+
+    def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
+        """The statistics of one version, of all versions of a model (``version`` ""), or of all models (``model`` "").
+
+        By name, and a model's versions by number.
+
+        Raises:
+            ModelNotFound: no model of that name is served.
+            VersionNotFound: the model is, but not in that version.
+        """
+        return [
+            model_statistics(route.model, route.version, route.backend.statistics(), self.outcomes(route))
+            for route in addressed(self.routes, model, version)
+        ]
+
     async def infer(self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """Execute one decoded request on a route. ``deadline`` is a time of the event loop, in seconds.
 
@@ -138,14 +161,18 @@ class DataPlane:
         metrics = self.bound(route)
         metrics.inflight.inc()
         self._enter()
+        begun = perf_counter()
+        succeeded = False
         try:
             answer = await route.backend.infer(request, deadline, caller)
+            succeeded = True
         except TidegateError:
             raise
         except Exception as error:
             log.exception("unexpected error while model %s answered", route.model)
             raise InternalError from error
         finally:
+            self.outcomes(route).ended(succeeded=succeeded, seconds=perf_counter() - begun)
             metrics.inflight.dec()
             self._leave()
         batched = signature.batch_dimension and request.inputs

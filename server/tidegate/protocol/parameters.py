@@ -19,7 +19,8 @@ WISH_FOR_ALL = "binary_data_output"
 PRIORITY = "priority"
 TIMEOUT = "timeout"
 
-_OURS = frozenset((SIZE, WISH, WISH_FOR_ALL, PRIORITY, TIMEOUT))
+_CODECS = frozenset((SIZE, WISH, WISH_FOR_ALL))
+_OURS = _CODECS | {PRIORITY, TIMEOUT}
 _MIN_INTEGER = -(1 << 63)
 _MAX_INTEGER = (1 << 64) - 1
 
@@ -89,6 +90,11 @@ def for_model(parameters: Parameters) -> Parameters:
     if not parameters or _OURS.isdisjoint(parameters):
         return parameters
     return {name: value for name, value in parameters.items() if name not in _OURS}
+
+
+def for_wire(parameters: Parameters) -> Parameters:
+    """What goes in a message that has no HTTP body: all but the codec's."""
+    return {name: value for name, value in parameters.items() if name not in _CODECS}
 
 
 def member(where: str, name: str) -> str:

@@ -159,6 +159,7 @@ class Dispatcher:
             batcher=None if batcher is None else batcher.statistics(self._clock()),
             replicas=replicas,
             executed=self._executions.view(),
+            answered=self._executions.requests(),
             last_inference=self._last_inference,
         )
 
@@ -323,9 +324,11 @@ class Dispatcher:
             result.release()
             batcher.fail(work.taken, error, now, seconds)
             return
-        self._executions.count(work.taken.size, work.written, infer_seconds, max(0.0, seconds - infer_seconds))
+        spent = (work.written, infer_seconds, max(0.0, seconds - infer_seconds))
+        self._executions.count(work.taken.size, *spent)
         wanted = batcher.complete(work.taken, now, seconds)
         if wanted:
+            self._executions.answered(wanted, *spent)
             self._last_inference = time.time()
         answer(work.taken.parts, wanted, outputs, result)
 

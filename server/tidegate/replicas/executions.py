@@ -1,17 +1,23 @@
-"""Executions counted by the number of rows, and where their time went."""
+"""Executions counted by the number of rows, the requests that they answered, and where the time of both went."""
 
 from __future__ import annotations
 
-from tidegate.telemetry.statistics import Executed
+from tidegate.batching.batch import Part
+from tidegate.batching.item import State
+from tidegate.replicas.pending import Pending
+from tidegate.telemetry.statistics import Answered, Executed
 
 
 class Executions:
     """Sums that only grow."""
 
-    __slots__ = ("_sizes",)
+    __slots__ = ("_requests", "_sizes", "_times", "_wait")
 
     def __init__(self) -> None:
         self._sizes: dict[int, list[float]] = {}
+        self._requests = 0
+        self._wait = 0.0
+        self._times = (0.0, 0.0, 0.0)
 
     def count(self, size: int, input_seconds: float, infer_seconds: float, output_seconds: float) -> None:
         """A batch of ``size`` rows was executed; see ``Executed`` for the times."""
@@ -23,6 +29,33 @@ class Executions:
         sums[2] += infer_seconds
         sums[3] += output_seconds
 
+    def answered(
+        self, parts: list[Part[Pending]], input_seconds: float, infer_seconds: float, output_seconds: float
+    ) -> None:
+        """These parts of a batch, which took these times, are waited for; a request counts with its last one."""
+        for part in parts:
+            item = part.item
+            spent = (input_seconds, infer_seconds, output_seconds)
+            if not part.whole:
+                before = item.payload.spent
+                spent = item.payload.spent = (before[0] + spent[0], before[1] + spent[1], before[2] + spent[2])
+            if item.state is State.COMPLETED:
+                self._requests += 1
+                self._wait += item.wait or 0.0
+                times = self._times
+                self._times = (times[0] + spent[0], times[1] + spent[1], times[2] + spent[2])
+
     def view(self) -> dict[int, Executed]:
-        """All of it, as values, by ascending size."""
+        """The executions, as values, by ascending size."""
         return {size: Executed(int(sums[0]), *sums[1:]) for size, sums in sorted(self._sizes.items())}
+
+    def requests(self) -> Answered:
+        """The requests that were answered."""
+        spent = self._times
+        return Answered(
+            requests=self._requests,
+            wait_seconds=self._wait,
+            input_seconds=spent[0],
+            infer_seconds=spent[1],
+            output_seconds=spent[2],
+        )

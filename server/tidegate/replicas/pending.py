@@ -14,10 +14,11 @@ from tidegate.replicas.batch import BatchResult
 class Pending:
     """``inputs`` are in the order of their names, which is the same for all requests that may share a batch.
 
-    ``join`` collects the results of a request that is executed in parts, each the outputs of some rows.
+    ``join`` collects the results of a request that is executed in parts, each the outputs of some rows; ``spent`` are
+    the seconds that those took, by phase: see ``Executions``.
     """
 
-    __slots__ = ("future", "inputs", "join", "request")
+    __slots__ = ("future", "inputs", "join", "request", "spent")
 
     def __init__(self, request: InferRequest, future: asyncio.Future[BatchResult]) -> None:
         self.request = request
@@ -25,6 +26,7 @@ class Pending:
         inputs = request.inputs
         self.inputs = inputs if len(inputs) < 2 else tuple(sorted(inputs, key=lambda tensor: tensor.name))
         self.join: Join[tuple[Tensor, ...]] | None = None
+        self.spent = (0.0, 0.0, 0.0)
 
     @property
     def nbytes(self) -> int:

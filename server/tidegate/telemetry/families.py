@@ -129,9 +129,19 @@ def _counted(names: Sequence[str]) -> Callable[[Figures], Mapping[str, float]]:
     return lambda figures: {name: getattr(figures.batcher.counts, name) for name in names}
 
 
+def _rejected(figures: Figures) -> Mapping[str, float]:
+    """Those that a cache turned away are overloaded, too: they would have waited for an execution like any other."""
+    causes = {cause: getattr(figures.batcher.counts, cause) for cause in CAUSES}
+    if figures.cache is not None:
+        causes["overloaded"] += figures.cache.overloaded
+    return causes
+
+
 def _results(figures: Figures) -> Mapping[str, float]:
     cache = figures.cache
-    return {} if cache is None else {"hit": cache.hits, "miss": cache.misses, "coalesced": cache.coalesced}
+    if cache is None:
+        return {}
+    return {"hit": cache.hits, "miss": cache.misses, "coalesced": cache.coalesced, "overloaded": cache.overloaded}
 
 
 def _cache_seconds(figures: Figures) -> Mapping[str, float]:
@@ -150,16 +160,16 @@ FAMILIES = (
                lambda f: (f.batcher.counts.waits, f.batcher.counts.wait_seconds)),
     _each(Counter, "ended_requests", "Requests that were accepted and have ended, by outcome", "outcome",
           _counted(OUTCOMES)),
-    _each(Counter, "rejected_requests", "Requests that the queue turned away or gave up, by cause", "cause",
-          _counted(CAUSES)),
+    _each(Counter, "rejected_requests", "Requests that were turned away or given up, by cause", "cause",
+          _rejected),
     _one(Gauge, "quarantined_contents", "Contents that are turned away because they ended replicas",
          lambda f: f.batcher.contents_in_quarantine),
-    # Batches, from being formed on.
-    _each(Counter, "batches", "Batches formed, by why they were closed", "reason",
+    # Batches that a replica was given, once they have ended.
+    _each(Counter, "batches", "Batches that have ended, by why they were closed", "reason",
           lambda f: {reason.value: f.batcher.counts.batches.get(reason, 0) for reason in Reason}),
-    _one(Counter, "batched_rows", "Rows in the batches formed, padding not included",
+    _one(Counter, "batched_rows", "Rows in these batches, padding not included",
          lambda f: f.batcher.counts.batched_rows),
-    _one(Counter, "padding_rows", "Rows added to the batches formed, to reach an allowed size",
+    _one(Counter, "padding_rows", "Rows added to these batches, to reach an allowed size",
          lambda f: f.batcher.counts.padded_rows),
     _one(Counter, "lost_batches", "Batches whose replica ended while executing them", lambda f: f.batcher.counts.lost),
     _one(Counter, "repeated_batches", "Batches that raised and were executed again in smaller parts",

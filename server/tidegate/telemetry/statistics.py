@@ -24,13 +24,34 @@ class Executed(msgspec.Struct, frozen=True):
     """All else from the batch being sent, or the one before it being done, to the results being handed out."""
 
 
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests that were executed and answered with a result; the times, in seconds, are sums over requests.
+
+    An execution's times are in it once for each request that shared it; a request that was split has those of all its
+    parts.
+    """
+
+    requests: int
+    wait_seconds: float
+    """From arrival to a replica."""
+    input_seconds: float
+    infer_seconds: float
+    output_seconds: float
+    """These three as in ``Executed``."""
+
+
+NONE_ANSWERED = Answered(requests=0, wait_seconds=0.0, input_seconds=0.0, infer_seconds=0.0, output_seconds=0.0)
+
+
 class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
-    """A response cache. A request is one of the first three."""
+    """A response cache. A request is one of the first four."""
 
     hits: int
     misses: int
     coalesced: int
     """Shared the execution of an identical request that was in flight."""
+    overloaded: int
+    """Turned away, because as many share the executions of others as may."""
     evicted: int
     entries: int
     nbytes: int
@@ -47,6 +68,7 @@ class RevisionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """How many are in each state, by the states' names; those without a replica are left out."""
     executed: Mapping[int, Executed]
     """By the number of rows executed at once, padding included; batches that raised are not in it."""
+    answered: Answered = NONE_ANSWERED
     last_inference: float
     """Unix time, in seconds, of the last request that was answered with a result; 0 before the first."""
     cache: CacheStatistics | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tidegate.batching.batch import Reason
 from tidegate.batching.statistics import BatcherStatistics, Counts, Depth
-from tidegate.telemetry.statistics import CacheStatistics, Executed, RevisionStatistics
+from tidegate.telemetry.outcomes import Outcomes
+from tidegate.telemetry.statistics import Answered, CacheStatistics, Executed, RevisionStatistics
 
 COUNTS = Counts(
     arrived=1000,
@@ -25,8 +26,6 @@ COUNTS = Counts(
     busy_seconds=12.5,
     wait_seconds=9.25,
     waits=tuple(range(1, 18)),
-    completed_seconds=40.5,
-    unanswered_seconds=6.125,
     lost=3,
     repeated=4,
 )
@@ -35,7 +34,15 @@ COUNTS = Counts(
 DEPTH = Depth(rows=21, requests=11, nbytes=4096, oldest_wait=0.375, inflight_rows=23, inflight_batches=2)
 
 CACHE = CacheStatistics(
-    hits=81, misses=72, coalesced=63, evicted=54, entries=45, nbytes=36000, hit_seconds=0.5, miss_seconds=0.25
+    hits=81,
+    misses=72,
+    coalesced=63,
+    overloaded=14,
+    evicted=54,
+    entries=45,
+    nbytes=36000,
+    hit_seconds=0.5,
+    miss_seconds=0.25,
 )
 
 BUSY = RevisionStatistics(
@@ -46,6 +53,15 @@ BUSY = RevisionStatistics(
         8: Executed(200, 0.25, 4.0, 0.5),
         12: Executed(100, 0.75, 6.0, 1.0),
     },
+    answered=Answered(requests=640, wait_seconds=8.5, input_seconds=2.25, infer_seconds=20.5, output_seconds=3.75),
     last_inference=1_700_000_000.25,
     cache=CACHE,
 )
+
+
+def outcomes(succeeded: int, succeeded_seconds: float, failed: int, failed_seconds: float) -> Outcomes:
+    """Requests that have ended, so many in so many seconds."""
+    made = Outcomes()
+    made.succeeded, made.succeeded_seconds = succeeded, succeeded_seconds
+    made.failed, made.failed_seconds = failed, failed_seconds
+    return made

@@ -21,7 +21,7 @@ parameter of such a name is what one request does, with the parameter's value, u
     ``omit``      leaves out the output of this name
     ``noise``     prints, in Python and past it
     ``child``     starts a process that waits for ever, and writes its id to the file of this path
-    ``shut``      closes every descriptor above 2 that its process has
+    ``shut``      closes every descriptor above 2 that its process has, and holds the interpreter's lock
 
 The same names in the file under ``load`` are done once, while loading, and under ``close`` while closing;
 ``"refuse": "text"`` under ``load`` is a ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour
@@ -140,7 +140,13 @@ def _blame(wish: Parameter, kept: list[Any]) -> None:
 
 
 def _shut(wish: Parameter, kept: list[Any]) -> None:
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    # Keeping the interpreter's lock, so that no other thread finds out and ends the process before it is found out.
+    sys.setswitchinterval(3600.0)
+    system = ctypes.PyDLL(None)
+    for number in [int(name) for name in os.listdir("/dev/fd")]:
+        if number > 2:
+            system.close(number)
+    system.pause()
 
 
 def _exit(wish: Parameter, kept: list[Any]) -> None:

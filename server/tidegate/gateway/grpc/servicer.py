@@ -8,7 +8,6 @@ from time import perf_counter
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.grpc.calls import Call, Methods, Unary
 from tidegate.gateway.routes import Route
-from tidegate.gateway.statistics import statistics_of
 from tidegate.protocol import grpc
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import InferRequest
@@ -59,7 +58,7 @@ class Servicer:
 
     async def model_statistics(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_statistics_request(message)
-        return grpc.encode_statistics(statistics_of(self._plane.routes, name, version))
+        return grpc.encode_statistics(self._plane.statistics(name, version))
 
     async def model_infer(self, message: Buffer, call: Call) -> bytes:
         """Execute one request, and count its one outcome."""

@@ -18,7 +18,6 @@ from starlette.routing import Route as Path
 
 from tidegate.gateway.dataplane import DataPlane, translated
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
-from tidegate.gateway.statistics import statistics_of
 from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata, encode_statistics
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
 
@@ -75,7 +74,7 @@ class DataPages:
         return sent(json_reply(encode_model_metadata(self._plane.model_metadata(route))))
 
     async def statistics(self, request: Request) -> Response:
-        return sent(json_reply(encode_statistics(statistics_of(self._plane.routes, **request.path_params))))
+        return sent(json_reply(encode_statistics(self._plane.statistics(**request.path_params))))
 
     async def model_ready(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from tidegate.protocol.errors import InvalidRequest, shown
 from tidegate.protocol.generated import open_inference as pb
 from tidegate.protocol.limits import Limits
-from tidegate.protocol.parameters import checked, for_model, member
+from tidegate.protocol.parameters import checked, for_wire, member
 from tidegate.protocol.tensors import NO_PARAMETERS, Parameter, Parameters
 
 _INT64_MAX = (1 << 63) - 1
@@ -42,7 +42,7 @@ def encode_parameters(parameters: Parameters, encoded: Mapping[str, pb.InferPara
     Raises:
         ValueError: an integer needs more than 64 bits.
     """
-    for name, value in for_model(parameters).items():
+    for name, value in for_wire(parameters).items():
         target = encoded[name]  # a map of messages makes the entry when it is read
         if isinstance(value, bool):
             target.bool_param = value
