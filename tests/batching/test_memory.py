@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from tidegate.batching.bucket import Bucket
+from tidegate.batching.ceiling import Ceiling
 from tidegate.batching.curve import Curve
 from tidegate.batching.deadlines import Deadlines
 from tidegate.batching.fairness import Fairness
@@ -78,7 +79,7 @@ class TestDeadlines:
 class TestLane:
     def lane(self) -> Lane[None]:
         share = Fairness().join(Caller())
-        return Lane(0, share, Bucket("k", Curve(60.0)), 0.0)
+        return Lane(0, share, Bucket("k", Curve(60.0), Ceiling(60.0)), 0.0)
 
     def test_removed_items_are_cleared_away(self) -> None:
         """Also those that never come to the top, because somebody with an earlier deadline stays."""

@@ -30,6 +30,7 @@ class Counters:
         self.unanswered_seconds = 0.0
         self.lost = 0
         self.repeated = 0
+        self.out_of_memory = 0
 
     def formed(self, batch: Batch[T]) -> None:
         """A batch goes to a replica."""
@@ -78,4 +79,5 @@ class Counters:
             unanswered_seconds=self.unanswered_seconds,
             lost=self.lost,
             repeated=self.repeated,
+            out_of_memory=self.out_of_memory,
         )

@@ -29,6 +29,7 @@ COUNTS = Counts(
     unanswered_seconds=6.125,
     lost=3,
     repeated=4,
+    out_of_memory=8,
 )
 """Of a batcher that has seen a bit of everything."""
 
