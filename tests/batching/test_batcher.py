@@ -18,6 +18,7 @@ from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
     ModelNotReady,
+    OutOfMemory,
     Overloaded,
     ReplicaLost,
     ShuttingDown,
@@ -71,13 +72,22 @@ def teach(one: Batcher[str], rows: int, seconds: float, now: float = 0.0, times:
     ),
     rows=st.integers(1, 8),
     learned=st.sampled_from([None, 0.001, 100.0]),
+    refused=st.sampled_from([0, 2, 8]),
 )
 @effort(max_examples=150, deadline=None)
-def test_a_lone_request_goes_at_once(settings: BatchSettings, rows: int, learned: float | None) -> None:
-    """Whatever the settings, and whatever was learned: a request that finds an idle replica goes at its arrival."""
+def test_a_lone_request_goes_at_once(settings: BatchSettings, rows: int, learned: float | None, refused: int) -> None:
+    """Whatever was set and whatever was learned: a request that finds an idle replica goes at its arrival."""
     one = batcher(settings)
     if learned is not None:
         teach(one, 1, learned, times=5)
+    if refused:
+        one.offer(item(rows=refused, deadline=1e6), 0.0)
+        while (batch := one.take(0.0, idle=1)) is not None:
+            if batch.rows > 1:
+                one.fail(batch, OutOfMemory("no memory"), 0.0, 0.1)
+            else:
+                one.complete(batch, 0.0, 0.1)
+        one.failures()
     one.offer(item(rows=rows, deadline=1.0), 0.0)
     batch = one.take(0.0, idle=1)
     assert batch is not None
