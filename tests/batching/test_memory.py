@@ -135,6 +135,17 @@ class TestFairness:
         assert len(fairness) == 0
         assert repr(fairness.join(Caller("a"))) == "<Share of 'a': 1 waiting, tag 0>"
 
+    def test_a_debt_outlives_those_without_one(self) -> None:
+        """However many others come and go while it is away."""
+        fairness = Fairness()
+        fairness.join(Caller("other"))
+        greedy = fairness.join(Caller("greedy"))
+        fairness.charge(greedy, 100)
+        fairness.leave(greedy)
+        for number in range(200):
+            fairness.leave(fairness.join(Caller(str(number))))
+        assert fairness.join(Caller("greedy")).tag == 100.0
+
     def test_a_debt_is_remembered_while_others_wait(self) -> None:
         """Leaving for an instant and coming back does not wipe it out."""
         fairness = Fairness()
