@@ -18,6 +18,7 @@ from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
     ModelNotReady,
+    OutOfMemory,
     Overloaded,
     ReplicaLost,
     ShuttingDown,
@@ -71,13 +72,22 @@ def teach(one: Batcher[str], rows: int, seconds: float, now: float = 0.0, times:
     ),
     rows=st.integers(1, 8),
     learned=st.sampled_from([None, 0.001, 100.0]),
+    refused=st.sampled_from([0, 2, 8]),
 )
 @effort(max_examples=150, deadline=None)
-def test_a_lone_request_goes_at_once(settings: BatchSettings, rows: int, learned: float | None) -> None:
-    """Whatever the settings, and whatever was learned: a request that finds an idle replica goes at its arrival."""
+def test_a_lone_request_goes_at_once(settings: BatchSettings, rows: int, learned: float | None, refused: int) -> None:
+    """Whatever was set and whatever was learned: a request that finds an idle replica goes at its arrival."""
     one = batcher(settings)
     if learned is not None:
         teach(one, 1, learned, times=5)
+    if refused:
+        one.offer(item(rows=refused, deadline=1e6), 0.0)
+        while (batch := one.take(0.0, idle=1)) is not None:
+            if batch.rows > 1:
+                one.fail(batch, OutOfMemory("no memory"), 0.0, 0.1)
+            else:
+                one.complete(batch, 0.0, 0.1)
+        one.failures()
     one.offer(item(rows=rows, deadline=1.0), 0.0)
     batch = one.take(0.0, idle=1)
     assert batch is not None
@@ -139,6 +149,15 @@ class TestMaxLatency:
         assert one.next_wake() == 0.05
         batch = taken(one, 0.05)
         assert (names(batch), batch.reason) == (["a", "b"], Reason.MAX_LATENCY)
+
+    def test_the_first_of_several_buckets_is_waited_for(self) -> None:
+        """Each is held by the arrival of its own first request."""
+        one = batcher(self.SETTINGS)
+        for name, key, arrival in (("a", "k", 0.0), ("b", "l", 0.02)):
+            one.offer(item(name, key=key), arrival)
+        assert one.take(0.02, idle=1) is None
+        assert one.next_wake() == 0.05
+        assert names(taken(one, 0.05)) == ["a"]
 
     def test_a_full_batch_is_not_held(self) -> None:
         """There is nothing to wait for."""
@@ -242,6 +261,18 @@ class TestErrors:
         order = [taken(one), taken(one), taken(one)]
         assert [names(batch) for batch in order] == [["a", "b"], ["c", "d"], ["later"]]
         assert [batch.reason for batch in order] == [Reason.RETRY, Reason.RETRY, Reason.IDLE]
+
+    def test_a_half_that_comes_back_stays_a_half(self) -> None:
+        """A replica that leaves without having begun it does not bring the bad request back among others."""
+        one = batcher()
+        for name in "abcd":
+            one.offer(item(name), 0.0)
+        one.fail(taken(one), ExecutionFailed("bad"), 0.0, 0.001)
+        half = taken(one)
+        one.offer(item("later", deadline=1.0), 0.0)
+        one.give_back(half, 0.0)
+        again = taken(one)
+        assert (names(again), again.reason) == (["a", "b"], Reason.RETRY)
 
     def test_what_must_not_run_twice_is_never_batched(self) -> None:
         """So that an error is the error of one request, and nobody else is executed again."""

@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order: arrivals, cancels, errors, crashes, expiries, overload, in virtual time."""
+"""Whatever happens in whatever order: arrivals, cancels, errors, crashes, no memory, expiries, overload, virtually."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tidegate.batching.batch import Batch, Join, Part, Reason
 from tidegate.batching.batcher import Batcher
+from tidegate.batching.bucket import Bucket
 from tidegate.batching.item import Caller, Item, State
 from tidegate.batching.settings import BatchSettings
-from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, Overloaded, TidegateError
+from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, OutOfMemory, Overloaded, TidegateError
 
 REPLICAS = 2
 
@@ -26,6 +27,7 @@ class Request:
         self.number = number
         self.bad = bad
         self.deadly = deadly
+        self.indivisible = False  # it has run out of memory in a batch that cannot be made smaller
         self.answers: list[str] = []
         self.error: TidegateError | None = None
         self.join: Join[list[tuple[int, int]]] | None = None
@@ -40,7 +42,7 @@ class Replica:
 class BatcherMachine(RuleBasedStateMachine):
     @initialize(
         max_latency=st.sampled_from([0.0, 0.05]),
-        sizes=st.sampled_from([(), (1, 2, 4, 8)]),
+        sizes=st.sampled_from([(), (1, 2, 4, 8), (3, 8)]),
         idempotent=st.booleans(),
         refuse_early=st.booleans(),
         max_batch_bytes=st.sampled_from([40, 1000]),
@@ -61,11 +63,14 @@ class BatcherMachine(RuleBasedStateMachine):
             ageing=0.5,
             max_bucket_wait=0.2,
             max_buckets=1,
+            memory_backoff=0.5,
         )
         self.batcher: Batcher[Request] = Batcher("m", self.settings, lambda request: b"%d" % request.number)
         self.items: list[Item[Request]] = []
         self.executed: Counter[int] = Counter()
         self.batches = self.batched_rows = 0
+        self.memory = 8
+        self.refusals: list[tuple[Bucket, int, float]] = []
         self.replicas = [Replica() for _ in range(REPLICAS)]
         self.now = 100.0
 
@@ -108,12 +113,16 @@ class BatcherMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(replica.batches for replica in self.replicas))
     @rule(which=st.integers(0, REPLICAS - 1), seconds=st.sampled_from([0.0005, 0.01, 0.2]))
     def execution_ends(self, which: int, seconds: float) -> None:
-        """A replica answers: with a result, with an error if a bad request is in it, or it dies of a deadly one."""
+        """A replica answers: with a result or, by what is in the batch or by its size, an error; or it dies of it."""
         replica = self.replicas[which] if self.replicas[which].batches else self.replicas[1 - which]
         batch = replica.batches[0]
         self.now += seconds
         if any(part.item.payload.deadly for part in batch.parts):
             self.crash(replica)
+        elif batch.size > self.memory:
+            replica.batches.pop(0)
+            self.note_execution(batch)
+            self.run_out(batch, seconds)
         elif any(part.item.payload.bad for part in batch.parts):
             replica.batches.pop(0)
             self.note_execution(batch)
@@ -124,6 +133,11 @@ class BatcherMachine(RuleBasedStateMachine):
             for part in self.batcher.complete(batch, self.now, seconds):
                 self.collect(batch, part)
         self.pump()
+
+    @rule(rows=st.sampled_from([0, 1, 2, 3, 5, 8]))
+    def memory_changes(self, rows: int) -> None:
+        """Somebody else on the device takes memory or gives it back: from now on so many rows fit."""
+        self.memory = rows
 
     @rule(which=st.integers(0, REPLICAS - 1))
     def replica_dies(self, which: int) -> None:
@@ -151,6 +165,19 @@ class BatcherMachine(RuleBasedStateMachine):
         if batches:
             self.note_execution(batches[0])
             self.batcher.lost(batches[0], self.now)
+
+    def run_out(self, batch: Batch[Request], seconds: float) -> None:
+        counted = self.batcher.statistics(self.now).counts.out_of_memory
+        failed = {item.number for item in self.items if item.state is State.FAILED}
+        if batch.rows > 1:
+            self.refusals.append((batch.bucket, batch.size, self.now + self.settings.memory_backoff))
+        if batch.rows == 1 or not self.settings.idempotent:
+            batch.parts[0].item.payload.indivisible = True
+        self.batcher.fail(batch, OutOfMemory("no memory"), self.now, seconds)
+        assert self.batcher.statistics(self.now).counts.out_of_memory == counted + 1
+        for item in self.items:
+            if item.state is State.FAILED and item.number not in failed:
+                assert item.payload.indivisible
 
     def pump(self) -> None:
         while True:
@@ -188,6 +215,9 @@ class BatcherMachine(RuleBasedStateMachine):
             offset += part.rows
         assert batch.rows == offset <= self.settings.max_batch
         assert batch.size in self.settings.batch_sizes or not self.settings.batch_sizes
+        for bucket, size, until in self.refusals:
+            # Of what ran out of memory nothing as large runs again before its time; below one row there is nothing.
+            assert bucket is not batch.bucket or until <= self.now or batch.size < size or batch.rows == 1
         if len(batch.parts) > 1:
             assert sum(part.rows * part.item.row_bytes for part in batch.parts) <= self.settings.max_batch_bytes
             assert self.settings.idempotent
@@ -249,6 +279,8 @@ class BatcherMachine(RuleBasedStateMachine):
                 assert request.result == [(request.number, row) for row in range(item.rows)]
                 assert not request.bad
                 assert not request.deadly
+            elif isinstance(error, OutOfMemory):
+                assert request.indivisible
             elif isinstance(error, ExecutionFailed) and error.message == "bad":
                 assert request.bad
             elif item.state in (State.EXPIRED, State.REFUSED):

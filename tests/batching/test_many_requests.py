@@ -11,14 +11,17 @@ from tidegate.batching.batch import Batch
 from tidegate.batching.batcher import Batcher
 from tidegate.batching.item import Caller, Item, State
 from tidegate.batching.settings import BatchSettings
-from tidegate.protocol.errors import ExecutionFailed, Overloaded, TidegateError
+from tidegate.protocol.errors import ExecutionFailed, OutOfMemory, Overloaded, TidegateError
 
 REQUESTS = 100_000
 CREDITS = 2
 
 
 class World:
-    """Three replicas, a caller that now and then floods them, loses patience, or sends what breaks the model."""
+    """Three replicas, a caller that now and then floods them, loses patience, or sends what breaks the model.
+
+    Replicas also end for no reason. The memory for their batches is now more, now less, and always enough for one row.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -27,6 +30,7 @@ class World:
         self.ends: list[float] = [inf, inf, inf]
         self.items: dict[int, Item[int]] = {}
         self.answers: dict[int, int] = {}
+        self.memory = 32
         self.overloaded = 0
         self.deepest = 0
         self.events: list[tuple[float, int, str, int]] = []
@@ -63,6 +67,10 @@ class World:
             return
         self.items[number] = item
         self.deepest = max(self.deepest, self.batcher.statistics(now).depth.rows if number % 100 == 0 else 0)
+        if number % 1000 == 0:
+            self.memory = self.random.choice((1, 4, 12, 32))
+        if number % 3000 == 1:
+            self.die(self.random.randrange(3), now)
         if number % 50 == 0:
             self.schedule(now + self.random.random() * 0.01, "leave", number)
 
@@ -78,17 +86,26 @@ class World:
             return  # the replica died before
         batch = batches.pop(0)
         seconds = 0.001 + 0.0001 * batch.size
-        if any(part.item.payload % 997 == 13 for part in batch.parts):
+        if batch.size > self.memory:
+            self.batcher.fail(batch, OutOfMemory("no memory"), now, seconds)
+        elif any(part.item.payload % 997 == 13 for part in batch.parts):
             self.batcher.fail(batch, ExecutionFailed("bad"), now, seconds)
         elif any(part.item.payload % 4999 == 17 for part in batch.parts):
-            self.batcher.lost(batch, now)
-            while batches:
-                self.batcher.give_back(batches.pop(), now)
+            batches.insert(0, batch)
+            self.die(which, now)
         else:
             for part in self.batcher.complete(batch, now, seconds):
                 if part.item.state is State.COMPLETED:
                     self.answer(part.item)
         self.begin(which, now)
+
+    def die(self, which: int, now: float) -> None:
+        """A replica ends, executing or not, and another takes its place."""
+        batches, self.replicas[which] = self.replicas[which], []
+        for batch in reversed(batches[1:]):
+            self.batcher.give_back(batch, now)
+        if batches:
+            self.batcher.lost(batches[0], now)
 
     def begin(self, which: int, now: float) -> None:
         if self.replicas[which]:
@@ -136,5 +153,5 @@ def test_a_hundred_thousand_requests() -> None:
     assert all(number % 997 == 13 or number % 4999 == 17 for number in failed)
     completed = [item.payload for item in world.items.values() if item.state is State.COMPLETED]
     assert not any(number % 997 == 13 or number % 4999 == 17 for number in completed)
-    assert sum(counts.batches.values()) > 0
+    assert min(counts.lost, counts.out_of_memory) > 20
     assert sum(counts.waits) <= counts.arrived

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from tidegate.batching.bucket import Bucket
+from tidegate.batching.ceiling import Ceiling
 from tidegate.batching.curve import Curve
 from tidegate.batching.deadlines import Deadlines
 from tidegate.batching.fairness import Fairness
@@ -78,7 +79,7 @@ class TestDeadlines:
 class TestLane:
     def lane(self) -> Lane[None]:
         share = Fairness().join(Caller())
-        return Lane(0, share, Bucket("k", Curve(60.0)), 0.0)
+        return Lane(0, share, Bucket("k", Curve(60.0), Ceiling(60.0)), 0.0)
 
     def test_removed_items_are_cleared_away(self) -> None:
         """Also those that never come to the top, because somebody with an earlier deadline stays."""
@@ -133,6 +134,17 @@ class TestFairness:
         fairness.leave(share)
         assert len(fairness) == 0
         assert repr(fairness.join(Caller("a"))) == "<Share of 'a': 1 waiting, tag 0>"
+
+    def test_a_debt_outlives_those_without_one(self) -> None:
+        """However many others come and go while it is away."""
+        fairness = Fairness()
+        fairness.join(Caller("other"))
+        greedy = fairness.join(Caller("greedy"))
+        fairness.charge(greedy, 100)
+        fairness.leave(greedy)
+        for number in range(200):
+            fairness.leave(fairness.join(Caller(str(number))))
+        assert fairness.join(Caller("greedy")).tag == 100.0
 
     def test_a_debt_is_remembered_while_others_wait(self) -> None:
         """Leaving for an instant and coming back does not wipe it out."""

@@ -111,13 +111,13 @@ ARRIVALS = st.lists(
     st.tuples(
         st.sampled_from([0.0, 0.25, 1.7, 6.1]),  # seconds since the one before
         st.sampled_from("abc"),
-        st.integers(0, 2),
-        st.sampled_from("kl"),
-        st.integers(1, 4),
+        st.sampled_from([0, 0, 0, 1, 2]),  # mostly rivals, or no rule but the first would ever decide
+        st.sampled_from("kkl"),
+        st.sampled_from([1, 1, 1, 2, 4]),
         st.sampled_from([500.0, 501.0, 502.0]),
-        st.booleans(),  # a batch is taken after it
+        st.sampled_from([False, False, True]),  # a batch is taken after it
     ),
-    max_size=14,
+    max_size=20,
 )
 
 
@@ -236,6 +236,28 @@ def test_a_tenant_alone_has_everything_and_owes_nothing() -> None:
         one.offer(item(1000 + number, caller=Caller("late")), 0.0)
     late = [sum(number >= 1000 for number in numbers(one.take(0.0, idle=1))) for _ in range(5)]
     assert 10 <= sum(late) <= 14  # half, give or take the batch that was being served
+
+
+def test_tenants_take_turns_within_a_batch() -> None:
+    """Not only in who leads it."""
+    one = batcher()
+    for number in range(4):
+        one.offer(item(number, caller=Caller("ab"[number // 2])), 0.0)
+    assert numbers(one.take(0.0, idle=1)) == [0, 2, 1, 3]
+
+
+def test_a_tenant_that_comes_back_has_saved_nothing_up() -> None:
+    """It was served a little, was away, and shares from then on like everybody."""
+    one = batcher()
+    for number in range(100):
+        one.offer(item(number, caller=Caller("busy")), 0.0)
+    one.offer(item(1000, caller=Caller("seldom")), 0.0)
+    for _ in range(10):
+        one.take(0.0, idle=1)
+    for number in range(20):
+        one.offer(item(1001 + number, caller=Caller("seldom")), 0.0)
+    seldom = [sum(number >= 1000 for number in numbers(one.take(0.0, idle=1))) for _ in range(5)]
+    assert 8 <= sum(seldom) <= 14  # half, give or take a batch
 
 
 def test_the_batch_that_is_full_of_a_large_request_keeps_the_order() -> None:

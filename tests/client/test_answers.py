@@ -38,7 +38,7 @@ def test_an_error_comes_back_as_one_of_the_same_status(kind: type[TidegateError]
     ("status", "kind"),
     [
         pytest.param(418, InvalidRequest, id="a-client's-fault"),
-        pytest.param(507, InternalError, id="a-server's-fault"),
+        pytest.param(505, InternalError, id="a-server's-fault"),
         pytest.param(302, InternalError, id="a-redirect"),
     ],
 )

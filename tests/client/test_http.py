@@ -143,11 +143,11 @@ def test_an_answer_that_is_not_v2_is_shown_by_its_status() -> None:
             connection, _ = proxy.accept()
             with connection:
                 connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 507 Full\r\ncontent-length: 6\r\n\r\n<html>")
+                connection.sendall(b"HTTP/1.1 508 Loop Detected\r\ncontent-length: 6\r\n\r\n<html>")
 
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        with HttpClient(url) as client, pytest.raises(InternalError, match="the server answered 507 Full"):
+        with HttpClient(url) as client, pytest.raises(InternalError, match="the server answered 508 Loop Detected"):
             client.model_metadata("m")
         thread.join()

@@ -28,6 +28,7 @@ from tidegate.protocol.errors import (
     ExecutionFailed,
     ModelLoadFailed,
     ModelNotReady,
+    OutOfMemory,
     Overloaded,
     ShuttingDown,
     TidegateError,
@@ -138,6 +139,13 @@ def depth(backend: LocalBackend) -> tuple[int, int]:
     batcher = backend.statistics().batcher
     assert batcher is not None
     return batcher.depth.inflight_batches, batcher.depth.requests
+
+
+def out_of_memory(backend: LocalBackend) -> int:
+    """Batches for which there was not enough memory."""
+    batcher = backend.statistics().batcher
+    assert batcher is not None
+    return batcher.counts.out_of_memory
 
 
 def worker(backend: LocalBackend) -> int:
@@ -253,6 +261,51 @@ def test_a_failing_request(stage: Stage, parameters: dict[str, Any], message: st
             with pytest.raises(ExecutionFailed, match=message):
                 await infer(backend, SMALL, 60.0, **parameters)
             await check(backend)
+            assert worker(backend) == pid
+
+    run(main())
+
+
+def test_a_batch_without_memory(stage: Stage) -> None:
+    """Everybody is answered, a request of many rows too; what ran out is not tried again, and is counted."""
+
+    async def main() -> None:
+        gate = stage.gate()
+        async with stage.ready(stage.model(memory_rows=3), batching=BatchSettings(initial_batch_size=16)) as backend:
+            pid = worker(backend)
+            first = asyncio.create_task(check(backend, gate=str(gate)))
+            opened_gate = await opened(gate)
+            others = [asyncio.create_task(check(backend, SMALL + n)) for n in range(8)]
+            await asyncio.sleep(0)  # they wait together, behind the first
+            opened_gate.close()
+            await asyncio.gather(first, *others)
+            refused = out_of_memory(backend)
+            assert refused >= 2  # all 8, and 4 of them
+            await asyncio.gather(*(check(backend, SMALL + n) for n in range(8)))
+            await check(backend, SMALL.repeat(10, axis=0))
+            assert out_of_memory(backend) == refused
+            await check(backend, LARGE.reshape(10, -1))  # another shape, another bucket
+            assert out_of_memory(backend) > refused
+            statistics = backend.statistics()
+            assert max(statistics.executed) <= 3
+            assert (worker(backend), backend.replicas[0].restarts) == (pid, 0)
+
+    run(main())
+
+
+def test_a_row_without_memory(stage: Stage) -> None:
+    """By itself it has nothing smaller to be: it fails, in the model's words, and the worker lives on."""
+
+    async def main() -> None:
+        async with stage.ready(stage.model(memory_rows=0)) as backend:
+            pid = worker(backend)
+            for array in (SMALL, LARGE.reshape(2, -1)):
+                with pytest.raises(
+                    OutOfMemory,
+                    match=r"^model 'm' has not enough memory for one row of this request alone: "
+                    r"MemoryError: no memory for 1 rows$",
+                ):
+                    await infer(backend, array)
             assert worker(backend) == pid
 
     run(main())

@@ -15,6 +15,7 @@ import pytest
 from tidegate.batching.batch import Batch as Taken
 from tidegate.batching.batch import Reason
 from tidegate.batching.bucket import Bucket
+from tidegate.batching.ceiling import Ceiling
 from tidegate.batching.curve import Curve
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ExecutionFailed, InvalidRequest, ModelLoadFailed, TidegateError
@@ -87,7 +88,7 @@ class Scene:
         size = len(data) // pieces
         parts: tuple[Buffer, ...] = tuple(data[size * n : size * (n + 1)] for n in range(pieces))
         batch = Batch((BatchTensor("x", Datatype.FP32, array.shape, parts, len(data)),), (), parameters or {})
-        taken: Taken[Any] = Taken(Bucket("k", Curve(60.0)), [], 1, 1, Reason.IDLE, 0.0)
+        taken: Taken[Any] = Taken(Bucket("k", Curve(60.0), Ceiling(60.0)), [], 1, 1, Reason.IDLE, 0.0)
         return Work(taken, batch)
 
     async def sent(self) -> Frame:

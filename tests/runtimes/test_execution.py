@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import ExecutionFailed, InvalidRequest
+from tidegate.protocol.errors import ExecutionFailed, InvalidRequest, OutOfMemory
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters, Tensor
 from tidegate.runtimes.execution import execute
@@ -113,6 +113,12 @@ def test_a_model_at_fault(function: Callable[[Arrays], Any], message: str) -> No
     """Whatever is wrong with a model's answer is one ExecutionFailed that names it."""
     with pytest.raises(ExecutionFailed, match=message):
         execute(Function(function, SCORE), [X], (), {})
+
+
+def test_a_model_without_memory() -> None:
+    """It is told apart, because a smaller batch may well fit."""
+    with pytest.raises(OutOfMemory, match=r"^RuntimeError: CUDA error: out of memory$"):
+        execute(Function(_raise(RuntimeError("CUDA error: out of memory")), SCORE), [X], (), {})
 
 
 def test_a_model_may_blame_the_caller() -> None:

@@ -18,8 +18,10 @@ from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import InvalidTensor, ModelLoadFailed, UntrustedModel
+from tidegate.protocol.errors import InvalidTensor, ModelLoadFailed, OutOfMemory, UntrustedModel
 from tidegate.protocol.messages import TensorSpec
+from tidegate.protocol.tensors import Tensor
+from tidegate.runtimes.execution import execute
 from tidegate.runtimes.onnx import RUNTIME, plain_reason
 from tidegate.runtimes.runtime import Artifact, Model
 
@@ -393,3 +395,12 @@ def test_threads_and_close(tmp_path: Path) -> None:
     model = RUNTIME.load(msgspec.structs.replace(Artifact("m", "1", path), threads=1))
     assert model.predict({"x": floats(1, 4)}, ("y",), {})["y"].shape == (1, 4)
     model.close()
+
+
+def test_a_run_without_memory(tmp_path: Path) -> None:
+    """ONNX Runtime has no class for it; its words are understood."""
+    node = helper.make_node("ConstantOfShape", ["shape"], ["y"])
+    model = load(tmp_path, graph([node], [value("shape", INT64, [1])], [value("y", FLOAT, [None])]))
+    more_than_there_can_be = Tensor.from_numpy("shape", np.array([1 << 50], dtype=np.int64))
+    with pytest.raises(OutOfMemory, match="Failed to allocate memory for requested buffer of size 4503599627370496"):
+        execute(model, [more_than_there_can_be], (), {})

@@ -293,7 +293,7 @@ def test_memory_limit(start: Callable[..., Started], model: Path) -> None:
     gateway.predict(1, grow=2 << 30)
     error = gateway.receive().content
     assert isinstance(error, Error)
-    assert error.message.startswith("MemoryError")
+    assert (error.kind, error.message[:11]) == ("OutOfMemory", "MemoryError")
     gateway.predict(2)
     assert gateway.receive().kind is Kind.RESULT
 

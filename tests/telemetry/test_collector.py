@@ -66,6 +66,7 @@ def scraped(*, read: Callable[[], RevisionStatistics] = lambda: BUSY) -> Samples
         ("padding_rows_total", {"": 333}),
         ("lost_batches_total", {"": 3}),
         ("repeated_batches_total", {"": 4}),
+        ("out_of_memory_batches_total", {"": 8}),
         ("inflight_batches", {"": 2}),
         ("inflight_rows", {"": 23}),
         ("batch_size_rows_sum", {"": 300 + 8 * 200 + 12 * 100}),

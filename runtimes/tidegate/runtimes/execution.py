@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import ExecutionFailed, TidegateError, shown
+from tidegate.protocol.errors import ExecutionFailed, OutOfMemory, TidegateError, shown
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters, Tensor
+from tidegate.runtimes.exhaustion import out_of_memory
 from tidegate.runtimes.runtime import Arrays, Model
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def execute(model: Model, inputs: Sequence[Tensor], outputs: Sequence[str], para
     The tensors may lie over memory that the model owns: copy them before the next call.
 
     Raises:
+        OutOfMemory: the model raised for want of memory.
         ExecutionFailed: the model raised, or its answer does not fit its own signature.
         TidegateError: one that the model raised itself, as it is.
     """
@@ -37,7 +39,8 @@ def execute(model: Model, inputs: Sequence[Tensor], outputs: Sequence[str], para
         raise
     except BaseException as error:  # a model may raise anything, SystemExit too; the worker goes on with the next batch
         log.exception("the model raised")
-        raise ExecutionFailed(described(error)) from error
+        kind = OutOfMemory if out_of_memory(error) else ExecutionFailed
+        raise kind(described(error)) from error
     rows = inputs[0].shape[0] if inputs and inputs[0].shape and model.metadata.batch_dimension else None
     return collect(model.metadata, answer, outputs, rows)
 

@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from tidegate.protocol.errors import (
     ExecutionFailed,
     InternalError,
+    OutOfMemory,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -30,6 +31,7 @@ from tidegate.protocol.tensors import Buffer, Tensor
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.channel import Channel
 from tidegate.runtimes.execution import MESSAGE_LENGTH, described, execute
+from tidegate.runtimes.exhaustion import out_of_memory
 from tidegate.runtimes.frames import (
     ChannelBroken,
     Content,
@@ -246,7 +248,9 @@ class Host:
             job.peer.refuse(job, ExecutionFailed(f"the answer is too large: {error}"))
         except BaseException as error:  # nothing may end this thread; the gateway reads what happened
             log.exception("a job failed")
-            job.peer.refuse(job, InternalError(described(error)))
+            # Converting or placing an answer takes memory, too.
+            kind = OutOfMemory if out_of_memory(error) else InternalError
+            job.peer.refuse(job, kind(described(error)))
 
     def _load(self, job: Job) -> None:
         load = job.frame.content

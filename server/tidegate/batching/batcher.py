@@ -19,14 +19,14 @@ from tidegate.batching.errors import Errors
 from tidegate.batching.former import Former
 from tidegate.batching.item import Item, State, T
 from tidegate.batching.ledger import Ledger
-from tidegate.batching.outcome import after_error, renumbered
+from tidegate.batching.outcome import after_error, renumbered, within
 from tidegate.batching.padding import padded_size
 from tidegate.batching.quarantine import Quarantine
 from tidegate.batching.queue import Queue
 from tidegate.batching.rate import ServiceRate
 from tidegate.batching.settings import BatchSettings
 from tidegate.batching.statistics import BatcherStatistics, Depth
-from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.errors import OutOfMemory, TidegateError
 
 
 class Batcher(Generic[T]):
@@ -38,7 +38,7 @@ class Batcher(Generic[T]):
         self._fingerprint = fingerprint
         self._queue: Queue[T] = Queue(settings)
         self._former: Former[T] = Former(settings)
-        self._buckets = Buckets(settings.max_buckets, settings.curve_memory)
+        self._buckets = Buckets(settings)
         self._quarantine = Quarantine(settings.max_deaths, settings.quarantine_size, settings.quarantine_seconds)
         self._rate = ServiceRate()
         self._counters = Counters()
@@ -118,13 +118,20 @@ class Batcher(Generic[T]):
         """
         self._landed(batch, now, seconds)
         batch.bucket.curve.observe(batch.size, seconds, now)
+        batch.bucket.ceiling.fits(batch.size, now)
         self._counters.executed_rows += batch.rows
         return self._ledger.done(batch)
 
     def fail(self, batch: Batch[T], error: TidegateError, now: float, seconds: float) -> None:
-        """The runtime raised. A part that was alone is to blame; others are executed again in two halves."""
+        """The runtime raised. A part that was alone is to blame; others are executed again in two halves.
+
+        Where it ran out of memory, nobody is to blame but a row that was alone: the rest runs again in smaller batches.
+        """
         self._landed(batch, now, seconds)
         self._ledger.undone(batch)
+        if isinstance(error, OutOfMemory):
+            self._too_large(batch, error, now)
+            return
         if len(batch.parts) == 1:
             self._ledger.fail(batch.parts[0].item, State.FAILED, error)
             return
@@ -206,6 +213,19 @@ class Batcher(Generic[T]):
             curves=self._buckets.learned(),
         )
 
+    def _too_large(self, batch: Batch[T], error: OutOfMemory, now: float) -> None:
+        self._counters.out_of_memory += 1
+        if batch.rows > 1:  # of one row there is nothing to learn: no batch can be smaller
+            batch.bucket.ceiling.refuse(batch.size, now)
+        if batch.rows == 1 or not self._settings.idempotent:
+            failure = self._errors.out_of_memory(batch.rows, error.message)
+            self._ledger.fail(batch.parts[0].item, State.FAILED, failure)
+            return
+        self._counters.repeated += 1
+        wanted = [part for part in batch.parts if not part.item.answered]
+        if wanted:
+            self._ledger.again(wanted, first=True)
+
     def _alone_at_death(self, part: Part[T], now: float) -> None:
         item = part.item
         guilty = self._quarantine.accuse(self._fingerprint(item.payload), item.deaths + 1, now)
@@ -245,7 +265,13 @@ class Batcher(Generic[T]):
                 self._ledger.fail(item, State.REFUSED, self._errors.hopeless(seconds or 0.0, item.deadline - now))
 
     def _repeat(self, parts: list[Part[T]], now: float) -> Batch[T]:
-        placed = renumbered(parts)
+        """A batch of parts that wait to be executed by themselves, as many of them as fit the memory."""
+        most = parts[0].item.bucket.ceiling.rows
+        fitting, rest = within(parts, most)
+        if rest:
+            fitting[0].item.largest = min(fitting[0].item.largest, most)
+            self._queue.repeat(rest, first=True)
+        placed = renumbered(fitting)
         rows = placed[-1].offset + placed[-1].rows
         size = padded_size(rows, self._settings.batch_sizes)
         return self._taken(Batch(parts[0].item.bucket, placed, rows, size, Reason.RETRY, now), now)

@@ -11,8 +11,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+from tidegate.batching.ceiling import Ceiling
 from tidegate.batching.curve import Curve
 from tidegate.batching.padding import PaddedDimension, item_shape
+from tidegate.batching.settings import BatchSettings
 from tidegate.batching.statistics import LearnedCurve
 from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.parameters import for_model
@@ -49,13 +51,14 @@ def _relevant(parameters: Parameters) -> tuple[tuple[str, str, Parameter], ...]:
 
 
 class Bucket:
-    """Requests with the same key: how many rows of them wait, where, and how long they take."""
+    """Requests with the same key: how many rows of them wait, where, how long they take and how many fit."""
 
-    __slots__ = ("curve", "key", "lanes", "live", "rows")
+    __slots__ = ("ceiling", "curve", "key", "lanes", "live", "rows")
 
-    def __init__(self, key: Key, curve: Curve) -> None:
+    def __init__(self, key: Key, curve: Curve, ceiling: Ceiling) -> None:
         self.key = key
         self.curve = curve
+        self.ceiling = ceiling
         self.lanes: dict[Lane[Any], None] = {}
         self.rows = 0
         """Waiting in ``lanes``."""
@@ -65,13 +68,18 @@ class Bucket:
     def __repr__(self) -> str:
         return f"<Bucket {self.rows} rows in {len(self.lanes)} lanes, {self.curve!r}>"
 
+    def learned(self) -> LearnedCurve:
+        """What is known of it, as a value."""
+        curve, ceiling = self.curve, self.ceiling
+        most = ceiling.rows if ceiling.limited else 0
+        return LearnedCurve(curve.base, curve.per_row, curve.margin, curve.executions, curve.largest, most)
+
 
 class Buckets:
     """All buckets of a revision. Those without requests are kept for what they have learned, up to a bound."""
 
-    def __init__(self, bound: int, curve_memory: float) -> None:
-        self._bound = bound
-        self._curve_memory = curve_memory
+    def __init__(self, settings: BatchSettings) -> None:
+        self._settings = settings
         self._buckets: OrderedDict[Key, Bucket] = OrderedDict()
 
     def __len__(self) -> int:
@@ -82,7 +90,9 @@ class Buckets:
         bucket = self._buckets.get(key)
         if bucket is None:
             self._make_room()
-            bucket = self._buckets[key] = Bucket(key, Curve(self._curve_memory))
+            settings = self._settings
+            ceiling = Ceiling(settings.memory_backoff, settings.batch_sizes)
+            bucket = self._buckets[key] = Bucket(key, Curve(settings.curve_memory), ceiling)
         return bucket
 
     def used(self, bucket: Bucket) -> None:
@@ -91,8 +101,7 @@ class Buckets:
 
     def learned(self) -> tuple[LearnedCurve, ...]:
         """What is known of each bucket that was executed."""
-        curves = [bucket.curve for bucket in self._buckets.values()]
-        return tuple(LearnedCurve(c.base, c.per_row, c.margin, c.executions, c.largest) for c in curves if c.executions)
+        return tuple(bucket.learned() for bucket in self._buckets.values() if bucket.curve.executions)
 
     def _make_room(self) -> None:
         """Drop the longest unused buckets. Those with requests stay, whose number the bound of the queue limits.
@@ -100,7 +109,7 @@ class Buckets:
         Two are looked at for each one that is made, so that the number comes down in time and no call takes long.
         """
         for _ in range(2):
-            if len(self._buckets) < self._bound or not self._buckets:
+            if len(self._buckets) < self._settings.max_buckets or not self._buckets:
                 return
             key, bucket = next(iter(self._buckets.items()))
             if bucket.live:

@@ -28,6 +28,7 @@ class Counters:
         self.waits = [0] * (len(WAIT_BOUNDS) + 1)
         self.lost = 0
         self.repeated = 0
+        self.out_of_memory = 0
 
     def landed(self, batch: Batch[T]) -> None:
         """A batch is done with, whatever has become of it; one that comes back unbegun never was."""
@@ -71,4 +72,5 @@ class Counters:
             waits=tuple(self.waits),
             lost=self.lost,
             repeated=self.repeated,
+            out_of_memory=self.out_of_memory,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, Overloaded, ReplicaLost
+from tidegate.protocol.errors import DeadlineExceeded, ExecutionFailed, OutOfMemory, Overloaded, ReplicaLost
 
 
 class Errors:
@@ -41,6 +41,11 @@ class Errors:
             "which is not repeated because the service is not idempotent",
             retry_after=1.0,
         )
+
+    def out_of_memory(self, rows: int, reason: str) -> OutOfMemory:
+        """It does not fit, and cannot be executed in smaller parts."""
+        what = "one row of this request" if rows == 1 else f"the {rows} rows of this request"
+        return OutOfMemory(f"model '{self._model}' has not enough memory for {what} alone: {reason}")
 
     def guilty(self, seconds: float) -> ExecutionFailed:
         """It ended replicas by itself."""

@@ -121,10 +121,10 @@ class _Draft(Generic[T]):
         return self._limit - self._rows
 
     def lead(self, queue: Queue[T], head: Item[T]) -> None:
-        """The head goes whatever was learned: there must be a first time for its size."""
+        """The head goes whatever was learned of its time: there must be a first time for its size."""
         self._tighten(head.deadline)
         rows = head.rows - head.cut
-        if head.rows > head.largest:
+        if self._divided(head):
             rows = min(rows, head.largest, max(1, self._limit))
         self._take(queue, head, rows)
 
@@ -135,7 +135,7 @@ class _Draft(Generic[T]):
         rows = item.rows - item.cut
         if rows > self.room or item.row_bytes * rows > self._space:
             self._full = True
-            if item.rows <= item.largest:
+            if not self._divided(item):
                 return False
             rows = min(rows, self.room, self._space // max(1, item.row_bytes))
             if rows < 1:
@@ -148,6 +148,11 @@ class _Draft(Generic[T]):
         reason = (Reason.SLACK if self._tight else Reason.FULL) if full else closing
         size = padded_size(self._rows, self._settings.batch_sizes)
         return Batch(self._bucket, self._parts, self._rows, size, reason, self._now)
+
+    def _divided(self, item: Item[T]) -> bool:
+        """Whether an item has too many rows to be executed at once."""
+        item.largest = min(item.largest, self._bucket.ceiling.rows)
+        return item.rows > item.largest
 
     def _take(self, queue: Queue[T], item: Item[T], rows: int) -> None:
         start = queue.cut(item, rows, self._now)
@@ -167,5 +172,5 @@ class _Draft(Generic[T]):
 
 def _rows_allowed(settings: BatchSettings, bucket: Bucket) -> int:
     """Rows in the next batch of a bucket, deadlines aside."""
-    allowed = min(settings.max_batch, bucket.curve.explorable(settings.initial_batch_size))
+    allowed = min(settings.max_batch, bucket.curve.explorable(settings.initial_batch_size), bucket.ceiling.rows)
     return unpadded_limit(allowed, settings.batch_sizes)

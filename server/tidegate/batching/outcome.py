@@ -24,6 +24,22 @@ def halves(parts: list[Part[T]]) -> tuple[list[Part[T]], list[Part[T]]]:
     return parts[:middle], parts[middle:]
 
 
+def within(parts: list[Part[T]], rows: int) -> tuple[list[Part[T]], list[Part[T]]]:
+    """The first of these parts, of at most ``rows`` rows together, and the others.
+
+    A part is cut in two only if it is the first and by itself too large.
+    """
+    first, left = parts[0], rows
+    if first.rows > rows:
+        cut = first.start + rows
+        return [Part(first.item, first.start, cut, 0)], [Part(first.item, cut, first.stop, 0), *parts[1:]]
+    for count, part in enumerate(parts):
+        left -= part.rows
+        if left < 0:
+            return parts[:count], parts[count:]
+    return parts, []
+
+
 def renumbered(parts: list[Part[T]]) -> list[Part[T]]:
     """The same rows of the same requests, one behind the other from offset 0."""
     placed: list[Part[T]] = []

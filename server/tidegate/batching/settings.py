@@ -11,7 +11,7 @@ MIB = 1 << 20
 
 
 _AT_LEAST_ONE = ("max_batch", "max_batch_bytes", "initial_batch_size", "max_buckets", "max_deaths", "quarantine_size")
-_SECONDS = ("max_latency", "ageing", "max_bucket_wait", "curve_memory", "max_retry_after")
+_SECONDS = ("max_latency", "ageing", "max_bucket_wait", "curve_memory", "memory_backoff", "max_retry_after")
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +54,9 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Buckets whose service times are remembered, about 5 KiB each. The longest unused is forgotten first."""
     curve_memory: float = 60.0
     """Seconds after which a learned service time refuses nobody any more unless it was confirmed since."""
+    memory_backoff: float = 60.0
+    """Seconds for which as many rows as ran out of memory are not executed at once again, nor more. Long enough that
+    a model without memory is rarely asked; short enough to use what a neighbour on the same device gave back."""
     max_retry_after: float = 30.0
     """Seconds; the longest time that an overloaded service asks its callers to stay away."""
 

@@ -19,6 +19,8 @@ class LearnedCurve(msgspec.Struct, frozen=True):
     executions: int
     largest: int
     """The most rows executed at once."""
+    ceiling: int = 0
+    """Rows that may be executed at once since it ran out of memory; 0 where it did not."""
 
 
 class Depth(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +75,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """Batches whose replica ended while executing them."""
     repeated: int
     """Batches that raised and were executed again in smaller parts."""
+    out_of_memory: int
+    """Batches for which the model had not enough memory."""
 
 
 class BatcherStatistics(msgspec.Struct, frozen=True, kw_only=True):

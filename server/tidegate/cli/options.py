@@ -163,6 +163,8 @@ class Batching:
     """Refuse a request that cannot finish by its deadline before it is executed."""
     max_retry_after: Seconds = BATCHING.max_retry_after
     """The longest time, in seconds, that a refused caller is asked to stay away."""
+    memory_backoff: Seconds = BATCHING.memory_backoff
+    """For how many seconds as many rows as the model had no memory for are not executed at once again."""
     max_deaths: Positive = BATCHING.max_deaths
     """Replicas that may end while they execute a request; then its content is refused."""
     quarantine_seconds: Seconds = BATCHING.quarantine_seconds

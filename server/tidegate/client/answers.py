@@ -15,6 +15,7 @@ from tidegate.protocol.errors import (
     MethodNotAllowed,
     ModelLoadFailed,
     NotFound,
+    OutOfMemory,
     Overloaded,
     PayloadTooLarge,
     RequestCancelled,
@@ -43,6 +44,7 @@ _HTTP: dict[int, type[TidegateError]] = {
     502: Unavailable,
     503: Unavailable,
     504: DeadlineExceeded,
+    507: OutOfMemory,
 }
 
 _GRPC: dict[int, type[TidegateError]] = {

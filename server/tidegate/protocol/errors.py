@@ -26,6 +26,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── ReplicaLost                503   UNAVAILABLE
     │   └── ShuttingDown               503   UNAVAILABLE
     ├── ExecutionFailed                500   INTERNAL             the model raised while it ran
+    │   └── OutOfMemory                507   RESOURCE_EXHAUSTED   … for want of memory
     ├── ModelLoadFailed                503   FAILED_PRECONDITION  the artifact cannot be served as it is
     │   ├── UntrustedModel             503   PERMISSION_DENIED    its format can execute code
     │   └── FrameworkMissing           503   FAILED_PRECONDITION  the package that reads it is not installed
@@ -165,6 +166,11 @@ class ShuttingDown(Unavailable):
 
 class ExecutionFailed(TidegateError):
     pass
+
+
+class OutOfMemory(ExecutionFailed):
+    http_status = 507  # as TorchServe, DJL Serving and SageMaker have it
+    grpc_status = GrpcStatus.RESOURCE_EXHAUSTED  # as TensorFlow Serving has it
 
 
 class ModelLoadFailed(TidegateError):

@@ -49,6 +49,7 @@ _KINDS: dict[str, type[TidegateError]] = {
     "InvalidRequest": InvalidRequest,
     "InvalidTensor": InvalidRequest,  # its message names the tensor already
     "ModelLoadFailed": errors.ModelLoadFailed,
+    "OutOfMemory": errors.OutOfMemory,
     "RequestCancelled": errors.RequestCancelled,
     "Unavailable": errors.Unavailable,
     "Unsupported": errors.Unsupported,

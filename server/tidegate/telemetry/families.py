@@ -174,6 +174,8 @@ FAMILIES = (
     _one(Counter, "lost_batches", "Batches whose replica ended while executing them", lambda f: f.batcher.counts.lost),
     _one(Counter, "repeated_batches", "Batches that raised and were executed again in smaller parts",
          lambda f: f.batcher.counts.repeated),
+    _one(Counter, "out_of_memory_batches", "Batches for which the model had not enough memory",
+         lambda f: f.batcher.counts.out_of_memory),
     # Executions.
     _one(Gauge, "inflight_batches", "Batches at replicas, executing or next",
          lambda f: f.batcher.depth.inflight_batches),

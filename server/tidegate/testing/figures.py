@@ -28,6 +28,7 @@ COUNTS = Counts(
     waits=tuple(range(1, 18)),
     lost=3,
     repeated=4,
+    out_of_memory=8,
 )
 """Of a batcher that has seen a bit of everything."""
 

@@ -25,7 +25,8 @@ parameter of such a name is what one request does, with the parameter's value, u
 
 The same names in the file under ``load`` are done once, while loading, and under ``close`` while closing;
 ``"refuse": "text"`` under ``load`` is a ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour
-is shown until the marker exists, and showing it makes the marker.
+is shown until the marker exists, and showing it makes the marker. ``memory_rows`` in the file is how many rows one
+execution has memory for; with more it is a MemoryError.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class FakeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     load: dict[str, Parameter] = {}
     close: dict[str, Parameter] = {}
     once: str = ""
+    memory_rows: int | None = None
     batch_dimension: bool = True
 
 
@@ -81,12 +83,18 @@ class FakeModel:
         if self._spec.behaviour != "identity" and _first_time(self._spec.once):
             misbehave({self._spec.behaviour: True}, self._kept)
         misbehave(parameters, self._kept)
+        self._allocate(max((len(array) for array in inputs.values() if array.ndim), default=0))
         repeat = int(parameters.get("repeat", 1))
         answer = dict(inputs)
         if repeat > 1:
             answer = {name: np.tile(array, repeat) for name, array in inputs.items()}
         answer.pop(str(parameters.get("omit", "")), None)
         return answer
+
+    def _allocate(self, rows: int) -> None:
+        most = self._spec.memory_rows
+        if most is not None and rows > most:
+            raise MemoryError(f"no memory for {rows} rows")
 
     def close(self) -> None:
         misbehave(self._spec.close, self._kept)
