@@ -34,7 +34,7 @@ WORDS = ("--replicas", "2", "--max-batch", "8", "--initial-batch-size", "8")
 SLOW = 0.05
 """Seconds of an execution, so that at any time a third of the requests are at the replicas and the rest waits."""
 MORE_BYTES = 16 << 20
-"""How much larger a process may be. Free memory of its allocator comes and goes, by 5 MiB in a gateway; a request that
+"""How much larger a process may be. A gateway was seen to differ by 3 to 13 MiB, whatever the number; a request that
 is kept has 6 KiB of tensors on average, which makes 60 MiB of 10,000 and shows 170 bytes each of 100,000."""
 MORE_DESCRIPTORS = 32
 """All that shared memory may have, some of which was first needed after the warm-up: two for a slot, of four sizes, for
