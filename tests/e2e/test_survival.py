@@ -11,9 +11,8 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +33,7 @@ REFUSED = ("503", "StatusCode.UNAVAILABLE")
 CUT = "the connection ended"
 
 Array = npt.NDArray[np.float32]
+Start = Callable[..., Serving]
 
 
 class HttpClient:
@@ -153,30 +153,6 @@ class Load:
         return answer
 
 
-@pytest.fixture
-def temporary(tmp_path: Path) -> Iterator[Path]:
-    """Where the server's temporary files go: nothing may be left of them, nor in shared memory."""
-    named = shared_memory()
-    path = tmp_path / "tmp"
-    path.mkdir()
-    yield path
-    assert os.listdir(path) == []
-    assert shared_memory() <= named
-
-
-def shared_memory() -> set[str]:
-    """What has a name, on a system that shows it."""
-    return set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-
-
-def start(tmp_path: Path, temporary: Path, *words: str, until: str = "ready", **spec: Any) -> Serving:
-    model = tmp_path / "m.fake.json"
-    model.write_text(json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}], **spec}))
-    server = Serving.start(model, *words, env={**os.environ, "TMPDIR": str(temporary)})
-    server.until(until)
-    return server
-
-
 def get(url: str) -> tuple[int, str]:
     host, _, path = url.removeprefix("http://").partition("/")
     connection = http.client.HTTPConnection(host, timeout=PATIENCE)
@@ -239,26 +215,26 @@ def bounded(figures: dict[str, int]) -> None:
     assert figures["KiB after"] <= figures["KiB before"] + (64 << 10)
 
 
-def test_workers_are_killed(tmp_path: Path, temporary: Path) -> None:
+def test_workers_are_killed(start: Start) -> None:
     """1,000 requests, 10 kills: each is answered with its own data, and the gateway is as it was."""
-    with start(tmp_path, temporary) as server:
+    with start() as server:
         bounded(hold(server, 1000, 10))
         assert server.stop() == 0
 
 
 @pytest.mark.soak
-def test_workers_are_killed_for_long(tmp_path: Path, temporary: Path) -> None:
+def test_workers_are_killed_for_long(start: Start) -> None:
     """10,000 requests, 100 kills."""
-    with start(tmp_path, temporary) as server:
+    with start() as server:
         figures = hold(server, 10_000, 100)
         print(figures)
         bounded(figures)
         assert server.stop() == 0
 
 
-def test_the_gateway_is_killed(tmp_path: Path, temporary: Path) -> None:
+def test_the_gateway_is_killed(start: Start) -> None:
     """SIGKILL under load: its clients see the connection end, and nothing of it is left."""
-    with start(tmp_path, temporary) as server:
+    with start() as server:
         workers = server.workers
         assert len(workers) == 1
         hundredth = threading.Event()
@@ -273,11 +249,11 @@ def test_the_gateway_is_killed(tmp_path: Path, temporary: Path) -> None:
         assert alive == []
 
 
-def test_the_gateway_is_killed_while_a_model_loads(tmp_path: Path, temporary: Path) -> None:
+def test_the_gateway_is_killed_while_a_model_loads(start: Start, tmp_path: Path) -> None:
     """The worker does not load to the end for nobody."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    with start(tmp_path, temporary, until="found", load={"gate": str(gate), "hang": True}) as server:
+    with start(until="found", load={"gate": str(gate), "hang": True}) as server:
         gate.open("wb").close()  # the worker is loading
         workers = server.workers
         assert len(workers) == 1
@@ -287,16 +263,16 @@ def test_the_gateway_is_killed_while_a_model_loads(tmp_path: Path, temporary: Pa
         assert alive == []
 
 
-def test_told_to_go_under_load(tmp_path: Path, temporary: Path) -> None:
+def test_told_to_go_under_load(start: Start, tmp_path: Path) -> None:
     """SIGTERM: readiness falls while requests are in flight, each of them is answered, and then it ends."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    with start(tmp_path, temporary) as server, Load(server) as load:
+    with start() as server, Load(server) as load:
         assert get(f"{server.status}/readyz")[0] == 200
         load.begin_one_each(0, 1, gate=str(gate))
         with gate.open("wb"):  # the first request is executing; the others wait behind it
             load.begin_one_each(1, 8)
-            inflight(server, 8)
+            server.until_figure(8, "tidegate_inflight_requests")
             server.signal(signal.SIGTERM)
             server.until("leaving")
             assert get(f"{server.status}/readyz")[0] == 503
@@ -307,9 +283,9 @@ def test_told_to_go_under_load(tmp_path: Path, temporary: Path) -> None:
         assert server.ended() == 0
 
 
-def test_told_to_go_while_requests_come(tmp_path: Path, temporary: Path) -> None:
+def test_told_to_go_while_requests_come(start: Start) -> None:
     """SIGTERM: every request is answered with its own data, refused, or never taken."""
-    with start(tmp_path, temporary) as server:
+    with start() as server:
         hundredth = threading.Event()
         with Load(server) as load:
             load.begin(1_000_000, lambda count: hundredth.set() if count == 100 else None)
@@ -320,16 +296,16 @@ def test_told_to_go_while_requests_come(tmp_path: Path, temporary: Path) -> None
         assert load.outcomes["right"] >= 100
 
 
-def test_told_twice(tmp_path: Path, temporary: Path) -> None:
+def test_told_twice(start: Start, tmp_path: Path) -> None:
     """The second SIGTERM ends it at once, though requests hang, and nothing is left."""
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     words = ("--shutdown-grace", "600", "--stop-timeout", "600")
-    with start(tmp_path, temporary, *words) as server, Load(server) as load:
+    with start(*words) as server, Load(server) as load:
         load.begin_one_each(0, 1, gate=str(gate), hang=True)
         gate.open("wb").close()
         load.begin_one_each(1, 8)
-        inflight(server, 8)
+        server.until_figure(8, "tidegate_inflight_requests")
         server.signal(signal.SIGTERM)
         server.until("leaving")
         server.signal(signal.SIGTERM)
@@ -337,11 +313,3 @@ def test_told_twice(tmp_path: Path, temporary: Path) -> None:
         assert server.ended() == 128 + signal.SIGTERM
         load.join()
         assert set(load.outcomes) <= {CUT, *REFUSED}
-
-
-def inflight(server: Serving, count: int) -> None:
-    """Return once so many requests are in flight."""
-    line = f'tidegate_inflight_requests{{model="m",version="1"}} {float(count)}'
-    deadline = time.monotonic() + PATIENCE
-    while line not in get(f"{server.status}/metrics")[1]:
-        assert time.monotonic() < deadline

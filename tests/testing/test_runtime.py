@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelLoadFailed
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.runtime import Artifact
+from tidegate.testing.runtime import read_journal
 
 
 def _artifact(tmp_path: Path, text: str) -> Artifact:
@@ -37,6 +40,28 @@ def test_behaviour(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^True$"):
         model.predict({}, (), {})
     assert model.predict({}, (), {}) == {}
+
+
+def test_poison(tmp_path: Path) -> None:
+    """A batch with this value in it raises, whatever else is in it; others do not."""
+    model = find("fake").load(_artifact(tmp_path, '{"poison": 13}'))
+    with pytest.raises(ValueError, match=r"^13 is poison$"):
+        model.predict({"x": np.array([[1, 2], [3, 13]], np.float32)}, (), {})
+    assert model.predict({"x": np.array([[1, 2]], np.float32)}, (), {})["x"].tolist() == [[1, 2]]
+
+
+def test_journal(tmp_path: Path) -> None:
+    """Executions are written down as they begin, also those that raise: when, where, and the first of each row."""
+    journal = tmp_path / "journal"
+    model = find("fake").load(_artifact(tmp_path, f'{{"poison": 13, "journal": "{journal}"}}'))
+    before = time.monotonic()
+    model.predict({"x": np.array([[1, 2], [3, 4]], np.float32)}, (), {})
+    with pytest.raises(ValueError, match="poison"):
+        model.predict({"x": np.array([[13, 13]], np.float32)}, (), {})
+    executions = read_journal(journal)
+    assert [execution.rows for execution in executions] == [(1, 3), (13,)]
+    assert {execution.pid for execution in executions} == {os.getpid()}
+    assert before <= executions[0].began <= executions[1].began <= time.monotonic()
 
 
 @pytest.mark.parametrize(

@@ -7,17 +7,20 @@ with Serving.start("models/") as server:
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import psutil
+from prometheus_client.parser import text_string_to_metric_families
 
 PATIENCE = 60.0
 """Seconds after which a test that waits is hanging; nothing is measured by it."""
@@ -88,6 +91,25 @@ class Serving:
     def status(self) -> str:
         """Address of the status port."""
         return f"http://{self.events[0]['status']}"
+
+    def figure(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series that have these labels, as the status port tells it now."""
+        connection = http.client.HTTPConnection(self.events[0]["status"], timeout=PATIENCE)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        finally:
+            connection.close()
+        samples = (sample for family in text_string_to_metric_families(text) for sample in family.samples)
+        return sum(
+            sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def until_figure(self, value: float, name: str, **labels: str) -> None:
+        """Return once a figure has this value."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.figure(name, **labels)) != value:
+            assert time.monotonic() < deadline, f"{name} is {found}, and should be {value}"
 
     @property
     def workers(self) -> list[psutil.Process]:

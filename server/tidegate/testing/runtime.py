@@ -27,6 +27,11 @@ The same names in the file under ``load`` are done once, while loading, and unde
 ``"refuse": "text"`` under ``load`` is a ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour
 is shown until the marker exists, and showing it makes the marker. ``memory_rows`` in the file is how many rows one
 execution has memory for; with more it is a MemoryError.
+is shown until the marker exists, and showing it makes the marker.
+
+Parameters keep requests from sharing a batch, so what one of a batch does stands in its data: ``poison`` in the file is
+a number whose presence anywhere in the inputs is a ValueError. ``journal`` is the path of a file to which every
+execution that begins is added, whatever becomes of it; ``read_journal`` reads it.
 """
 
 from __future__ import annotations
@@ -69,7 +74,19 @@ class FakeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     close: dict[str, Parameter] = {}
     once: str = ""
     memory_rows: int | None = None
+    poison: float | None = None
+    journal: str = ""
     batch_dimension: bool = True
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """An execution that has begun."""
+
+    began: float
+    """``time.monotonic()``, which all processes of a machine share."""
+    pid: int
+    rows: tuple[float, ...]
+    """The first element of each row of the first input."""
 
 
 class FakeModel:
@@ -80,10 +97,15 @@ class FakeModel:
         self.metadata = ModelMetadata(name, "tidegate_fake", tensors, tensors, batch_dimension=spec.batch_dimension)
 
     def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
+        if self._spec.journal:
+            _write_journal(self._spec.journal, inputs)
         if self._spec.behaviour != "identity" and _first_time(self._spec.once):
             misbehave({self._spec.behaviour: True}, self._kept)
         misbehave(parameters, self._kept)
         self._allocate(max((len(array) for array in inputs.values() if array.ndim), default=0))
+        poison = self._spec.poison
+        if poison is not None and any((array == poison).any() for array in inputs.values()):
+            raise ValueError(f"{poison:g} is poison")
         repeat = int(parameters.get("repeat", 1))
         answer = dict(inputs)
         if repeat > 1:
@@ -121,6 +143,23 @@ class FakeRuntime:
 
 
 RUNTIME = FakeRuntime()
+
+
+def read_journal(path: Path) -> list[Execution]:
+    """What a model's ``journal`` tells, in the order in which it was written."""
+    return [msgspec.json.decode(line, type=Execution) for line in path.read_bytes().splitlines()]
+
+
+def _write_journal(path: str, inputs: Arrays) -> None:
+    """Add a line in one write, so that those of several processes do not mix, and none is cut by a kill."""
+    first = next(iter(inputs.values()))
+    rows = tuple(float(row.flat[0]) for row in first)
+    line = msgspec.json.encode(Execution(time.monotonic(), os.getpid(), rows)) + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
 
 
 def misbehave(wishes: Mapping[str, Parameter], kept: list[Any]) -> None:
