@@ -321,7 +321,7 @@ def killing(start: Start, directory: Path, requests: int, kills: int) -> dict[st
     assert len(killer.killed) == kills
     executions = read_journal(journal)
     again = executed_again(executions, killer)
-    assert again > lost > 0  # some of what was lost had several rows
+    assert lost > 0  # how many of them had begun, and so are in the journal twice, is the kills' chance
     return {"requests": requests, "kills": kills, "lost batches": lost, "executed again": again} | {
         "rows per batch": round(sum(len(execution.rows) for execution in executions) / len(executions), 1)
     }

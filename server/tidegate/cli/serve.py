@@ -143,13 +143,16 @@ def _settings_of(options: Options) -> ServeSettings:
 
 def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
     import asyncio
+    import os
 
     import uvloop
 
+    from tidegate.app.memory import keep_freed_memory
     from tidegate.app.serve import serve as run_server
     from tidegate.gateway.address import CannotListen
     from tidegate.protocol.errors import ModelLoadFailed
 
+    keep_freed_memory(os.environ)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(run_server(settings, announce))

@@ -38,7 +38,7 @@ class DataApplication:
         else:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)
-            await refuse(reply, RequestBody(body_head(scope["headers"]), receive), scope, send, self._linger)
+            await refuse(reply, RequestBody(body_head(scope["headers"]), scope, receive), scope, send, self._linger)
 
 
 class PageApplication:
@@ -53,7 +53,7 @@ class PageApplication:
         path = scope["path"]
         if len(path) > 1 and path.endswith("/"):
             scope["path"] = path[:-1]
-        body = RequestBody(body_head(scope["headers"]), receive)
+        body = RequestBody(body_head(scope["headers"]), scope, receive)
         try:
             await body.drain()
             await self._pages(scope, receive, send if body.arrived else closing(send))

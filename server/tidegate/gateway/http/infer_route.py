@@ -52,7 +52,7 @@ class InferRoute:
             if target.explain:
                 raise Unsupported(f"model '{route.model}' gives no explanations; it answers ':predict'")
             head = read_head(scope["headers"], self._plane.tenants)
-            body = RequestBody(head, receive)
+            body = RequestBody(head, scope, receive)
             reply = await self._infer(target, route, head, body, started)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
@@ -64,7 +64,7 @@ class InferRoute:
             with self._budget.holding(len(reply.body)):
                 await respond(reply, send)
         elif not isinstance(error, RequestCancelled):
-            body = body or RequestBody(body_head(scope["headers"]), receive)
+            body = body or RequestBody(body_head(scope["headers"]), scope, receive)
             await refuse(reply, body, scope, send, self._settings.linger)
 
     async def _infer(

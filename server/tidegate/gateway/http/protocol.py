@@ -22,6 +22,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tidegate.gateway.http.direct_body import RECEIVE_INTO, DirectBody
 from tidegate.gateway.http.replies import raw_error
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import (
@@ -154,6 +155,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._held = 0
         self._in_head = False
         self._stop_arrival_timer()
+        self.scope["state"][RECEIVE_INTO] = self.receive_into
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -190,6 +192,20 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         else:
             super().timeout_keep_alive_handler()
 
+    async def receive_into(self, view: memoryview, received: Callable[[int], None]) -> None:
+        """Fill ``view`` with the rest of the newest request's body, of which it has exactly the size.
+
+        Raises:
+            Exception: what ``received`` raised. The rest of the body is on its way then, as after a cancellation.
+        """
+        direct = DirectBody(self, view, received, self._body_complete, self.loop.create_future())
+        self._switch(direct)
+        try:
+            await direct.done
+        finally:
+            if self.transport.get_protocol() is direct:  # it was given up
+                self._switch(self)
+
     def cut(self) -> None:
         """Answer at once, with ShuttingDown, what is still being answered."""
         self._end_running(ShuttingDown())
@@ -201,6 +217,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._running = (cycle, task)
 
     # Our own
+
+    def _body_complete(self) -> None:
+        self._switch(self)
+        self.parser = httptools.HttpRequestParser(self)  # the other one waits for the bytes that it was not shown
+        self.on_message_complete()
+
+    def _switch(self, protocol: asyncio.BaseProtocol) -> None:
+        """Who is called with what arrives. A transport looks at its protocol's kind when it begins to read."""
+        self.flow.pause_reading()
+        self.transport.set_protocol(protocol)
+        self.flow.resume_reading()
 
     def _feed(self, data: bytes) -> None:
         while data:

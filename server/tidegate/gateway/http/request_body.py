@@ -5,11 +5,14 @@ How long it may take is watched by the connection (``protocol``), which cancels 
 
 from __future__ import annotations
 
-from starlette.types import Receive
+import numpy as np
+from starlette.types import Receive, Scope
 
 from tidegate.gateway.budget import Budget
+from tidegate.gateway.http.direct_body import RECEIVE_INTO, SMALLEST
 from tidegate.gateway.http.request_head import RequestHead
 from tidegate.protocol.errors import PayloadTooLarge, RequestCancelled
+from tidegate.protocol.tensors import Buffer
 
 DRAINED = 64 * 1024
 """Bytes of an unwanted body that are read so that the connection can be kept; beyond it a new one is cheaper."""
@@ -18,13 +21,14 @@ DRAINED = 64 * 1024
 class RequestBody:
     """``arrived`` tells that no byte of it is left on the connection, ``held`` how many bytes a budget holds for it."""
 
-    def __init__(self, head: RequestHead, receive: Receive) -> None:
+    def __init__(self, head: RequestHead, scope: Scope, receive: Receive) -> None:
         self._head = head
+        self._scope = scope
         self._receive = receive
         self.arrived = not head.has_body
         self.held = 0
 
-    async def read(self, limit: int, budget: Budget) -> bytes:
+    async def read(self, limit: int, budget: Budget) -> Buffer:
         """The whole body. It stays on the ``budget``, for the caller to give back.
 
         Raises:
@@ -43,9 +47,19 @@ class RequestBody:
                 raise PayloadTooLarge(f"the body has more than {limit} bytes, which is the limit")
             if self.arrived and not chunks:
                 return chunk
+            if announced is not None and announced >= SMALLEST and not chunks and len(chunk) < announced:
+                return await self._directly(chunk, announced, budget)
             chunks.append(chunk)
             if self.arrived:
                 return b"".join(chunks)
+
+    async def _directly(self, first: bytes, size: int, budget: Budget) -> memoryview:
+        """A body of ``size`` bytes that begins with ``first``, the rest received where it is to lie."""
+        memory = np.empty(size, np.uint8).data  # a bytearray would be filled with zeros first
+        memory[: len(first)] = first
+        await self._scope["state"][RECEIVE_INTO](memory[len(first) :], lambda came: self.hold(came, budget))
+        self.arrived = True
+        return memory.toreadonly()
 
     def hold(self, size: int, budget: Budget) -> None:
         """Hold ``size`` bytes that have arrived, or that it was inflated to.
