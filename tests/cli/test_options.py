@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from cyclopts import App, CycloptsError
@@ -19,6 +20,7 @@ from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.replicas.settings import ReplicaSettings
+from tidegate.storage.cache import CacheSettings
 
 
 def parsed(*argv: str) -> Options:
@@ -72,6 +74,31 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert settings.gateway.caller == CallerSettings()
     assert settings.gateway.limits == DEFAULT_LIMITS
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
+
+
+def test_what_was_given_is_known() -> None:
+    """Also where it is the default: it holds over a model's own settings. Under the names of the settings."""
+    assert settings_of(parsed()).given == frozenset()
+    words = ("--replicas", "1", "--pad", "x:1=8", "--non-idempotent", "--refuse-early", "--timeout", "60")
+    assert settings_of(parsed(*words)).given == {
+        "replicas",
+        "padded_dimensions",
+        "idempotent",
+        "refuse_early",
+        "timeout",
+    }
+
+
+@pytest.mark.parametrize(
+    ("named", "home"), [("/var/cache", "/var/cache"), ("relative", "/home/me/.cache"), ("", "/home/me/.cache")]
+)
+def test_copies_lie_in_the_users_cache_directory(named: str, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the XDG Base Directory Specification has it; a relative one does not count."""
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    monkeypatch.setenv("HOME", "/home/me")
+    copies = settings_of(parsed()).artifact_cache
+    assert copies == CacheSettings(directory=Path(home, "tidegate/models"))
+    assert settings_of(parsed("--no-model-cache")).artifact_cache is None
 
 
 def test_every_limit_of_a_request_can_be_set() -> None:
