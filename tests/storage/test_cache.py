@@ -63,11 +63,13 @@ def test_the_same_content_is_there_once(cache: ArtifactCache, directory: Path, t
 
 
 def test_a_directory_is_copied_whole(cache: ArtifactCache, tmp_path: Path) -> None:
-    """Empty directories, too; links become what they lead to; what is hidden and the model's own settings do not."""
+    """Empty directories, too; links become what they lead to; what is hidden, bytecode and the model's own settings do
+    not go with it."""
     top = tmp_path / "saved"
     write(top / "saved.pb")
     write(top / "variables" / "data", "numbers")
     write(top / ".git" / "x")
+    write(top / "__pycache__" / "model.pyc")
     write(top / "model.yaml", "replicas: 2")
     write(top / "variables" / "model.yaml", "inner")
     (top / "assets").mkdir()

@@ -37,8 +37,8 @@ log = logging.getLogger(__name__)
 _ENTRY = "sha256-"
 _DRAFT = "draft-"
 _MODEL = "model"
-_CHUNK = 16 << 20
-"""Bytes between two looks at whether the server is ending; hashing as many takes some hundredths of a second."""
+_CHUNK = 1 << 20
+"""Bytes that are hashed or copied between two looks at whether the server is ending; larger ones are no faster."""
 _TRIES = 3
 """Copies of an artifact that is written to meanwhile, before giving up."""
 _NO_FAST_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)

@@ -23,6 +23,8 @@ MAX_ENTRIES = 100_000
 """Files and directories of one artifact; a tokenizer or a SavedModel has dozens."""
 MAX_DEPTH = 64
 
+_BYTECODE = "__pycache__"
+"""Python writes it, a worker of root's into a read-only directory, too: it would be a change of the content."""
 _COMPANION = "._-"
 """What may follow the stem in the name of a file that belongs to another."""
 
@@ -51,7 +53,7 @@ class Part(msgspec.Struct, frozen=True):
 def read_parts(path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True) -> tuple[Part, ...]:
     """The parts of the artifact at ``path``, sorted by name; ``beside`` is for one that is a file.
 
-    Hidden entries and the model's own ``model.yaml`` are no parts.
+    Hidden entries, Python's bytecode and the model's own ``model.yaml`` are no parts.
 
     Raises:
         ModelLoadFailed: something is neither file nor directory, leads where it may not, or cannot be read.
@@ -81,7 +83,7 @@ class _Walk:
             raise ModelLoadFailed(f"'{shown(path, 300)}' is a directory that leads into itself, or is too deep")
         yield Part(name, path, directory=True)
         with os.scandir(path) as entries:
-            visible = [entry.name for entry in entries if not entry.name.startswith(".")]
+            visible = [entry.name for entry in entries if not entry.name.startswith(".") and entry.name != _BYTECODE]
         for child in sorted(visible):
             if not name and child == FILE:
                 continue
