@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 from cyclopts import App, CycloptsError
+from msgspec import structs
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
@@ -18,6 +20,7 @@ from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.replicas.settings import ReplicaSettings
+from tidegate.storage.cache import CacheSettings
 
 
 def parsed(*argv: str) -> Options:
@@ -73,6 +76,31 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
 
 
+def test_what_was_given_is_known() -> None:
+    """Also where it is the default: it holds over a model's own settings. Under the names of the settings."""
+    assert settings_of(parsed()).given == frozenset()
+    words = ("--replicas", "1", "--pad", "x:1=8", "--non-idempotent", "--refuse-early", "--timeout", "60")
+    assert settings_of(parsed(*words)).given == {
+        "replicas",
+        "padded_dimensions",
+        "idempotent",
+        "refuse_early",
+        "timeout",
+    }
+
+
+@pytest.mark.parametrize(
+    ("named", "home"), [("/var/cache", "/var/cache"), ("relative", "/home/me/.cache"), ("", "/home/me/.cache")]
+)
+def test_copies_lie_in_the_users_cache_directory(named: str, home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the XDG Base Directory Specification has it; a relative one does not count."""
+    monkeypatch.setenv("XDG_CACHE_HOME", named)
+    monkeypatch.setenv("HOME", "/home/me")
+    copies = settings_of(parsed()).artifact_cache
+    assert copies == CacheSettings(directory=Path(home, "tidegate/models"))
+    assert settings_of(parsed("--no-model-cache")).artifact_cache is None
+
+
 def test_every_limit_of_a_request_can_be_set() -> None:
     """Each under its own name."""
     names = list(Limits.__struct_fields__)
@@ -83,6 +111,7 @@ def test_every_limit_of_a_request_can_be_set() -> None:
 WORDS: dict[str, list[str]] = {
     "nan": ["--nan", "string"],
     "refuse_early": ["--no-refuse-early"],
+    "model_cache": ["--no-model-cache"],
     "batch_sizes": ["--batch-sizes", "1,2"],
     "pad": ["--pad", "x:1=8"],
     "tenant_weight": ["--tenant-weight", "a=2"],
@@ -120,7 +149,7 @@ def test_every_option_reaches_a_setting() -> None:
                 continue  # the process' log is no part of the server
             value = getattr(group, field.name)
             words = WORDS.get(field.name) or [f"--{field.name.replace('_', '-')}", *another(value)]
-            assert settings_of(parsed(*words)) != default, field.name
+            assert structs.replace(settings_of(parsed(*words)), given=default.given) != default, field.name
 
 
 def test_batches_and_callers_are_what_the_options_say() -> None:

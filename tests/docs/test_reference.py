@@ -9,12 +9,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from tidegate.cli.main import build
 from tidegate.cli.options import DEFAULTS, Times
 from tidegate.cli.values import show_size
 from tidegate.protocol import errors
+from tidegate.runtimes.sample import Sample
+from tidegate.storage.config import BatcherConfig, ModelConfig
 from tidegate.telemetry.collector import RevisionCollector
 from tidegate.telemetry.metrics import Metrics
 
@@ -74,6 +77,16 @@ def test_every_option_of_a_runtime_is_listed(runtime: str) -> None:
     page = (DOCS / f"runtimes_{runtime}.md").read_text()
     table = page.partition("**Options**")[2].partition("\n\n`--threads`")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == sorted(known)
+
+
+@pytest.mark.parametrize(
+    ("header", "kind"),
+    [("field", ModelConfig), ("field of `batcher`", BatcherConfig), ("field of a sample", Sample)],
+)
+def test_every_field_of_model_yaml_is_listed(header: str, kind: type[msgspec.Struct]) -> None:
+    """In the order of the struct that reads it."""
+    table = (DOCS / "repository.md").read_text().partition(f"| {header} | type |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(kind.__struct_fields__)
 
 
 def test_every_metric_is_listed() -> None:
