@@ -19,12 +19,12 @@ from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor
 from tidegate.protocol.validation import check_request
 from tidegate.runtimes.runtime import Artifact, Model
-from tidegate.testing.zoo import onnx, sklearn
+from tidegate.testing.zoo import lightgbm, onnx, sklearn, xgboost
 from tidegate.testing.zoo.case import Arrays, Case
 
 pytestmark = pytest.mark.framework
 
-CASES: tuple[Case, ...] = (*sklearn.CASES, *onnx.CASES)
+CASES: tuple[Case, ...] = (*sklearn.CASES, *onnx.CASES, *xgboost.CASES, *lightgbm.CASES)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(case, id=case.id) for case in CASES])

@@ -325,7 +325,7 @@ def test_an_example_row_stands_in_for_zeros(tmp_path: Path) -> None:
     assert caught.value.message.startswith("model 'm': transform fails on the trial row (ValueError: Found unknown ")
     assert caught.value.message.endswith("if the row is at fault, give a valid one with the option 'example'")
     assert signature(load(tmp_path, encoder, example="7")) == [("transform", "FP64", (-1, 2))]
-    with pytest.raises(ModelLoadFailed, match=r"^model 'm': option 'example' has 2 numbers, the model takes 1$"):
+    with pytest.raises(ModelLoadFailed, match=r"^model 'm': option 'example' has 2 values, the model takes 1$"):
         load(tmp_path, encoder, example="7, 8")
     with pytest.raises(ModelLoadFailed, match=r"^model 'm': option 'example': could not convert string to float: 'x'$"):
         load(tmp_path, encoder, example="x")

@@ -9,8 +9,10 @@ from tidegate.protocol.errors import FrameworkMissing, shown
 from tidegate.runtimes.runtime import Runtime
 
 
-def import_framework(module: str, runtime: Runtime) -> Any:
+def import_framework(module: str, runtime: Runtime, package: str = "") -> Any:
     """The module, imported now. It is untyped on purpose: few frameworks ship types, and each is used in one place.
+
+    ``package`` is what to install for it where that is not the runtime's own.
 
     Raises:
         FrameworkMissing: it is not installed, or its own imports fail.
@@ -22,5 +24,5 @@ def import_framework(module: str, runtime: Runtime) -> Any:
         problem = "is not installed" if absent else f"cannot be imported: {shown(error, 200)}"
         raise FrameworkMissing(
             f"runtime '{runtime.name}' needs the package '{module}', which {problem}; "
-            f"install it with: pip install '{runtime.package}'"
+            f"install it with: pip install '{package or runtime.package}'"
         ) from error

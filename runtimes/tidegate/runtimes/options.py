@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.runtimes.runtime import Artifact
@@ -53,3 +53,37 @@ def read_count(artifact: Artifact, name: str, default: int) -> int:
             f"model '{artifact.name}': option '{name}' is '{shown(value)}', expected a whole number of up to 18 digits"
         )
     return int(value)
+
+
+def read_choice(artifact: Artifact, name: str, choices: Sequence[str]) -> str:
+    """The option as one of ``choices``, the first of them where it is not given.
+
+    Raises:
+        ModelLoadFailed: it is none of them.
+    """
+    value = artifact.options.get(name, choices[0])
+    if value not in choices:
+        expected = " or ".join(f"'{choice}'" for choice in choices)
+        raise ModelLoadFailed(f"model '{artifact.name}': option '{name}' is '{shown(value)}', expected {expected}")
+    return value
+
+
+def read_names(artifact: Artifact, name: str, known: Collection[str]) -> tuple[str, ...]:
+    """The option as names separated by commas, () where it is not given.
+
+    Raises:
+        ModelLoadFailed: one of them is not known, or stands there twice.
+    """
+    value = artifact.options.get(name)
+    if value is None:
+        return ()
+    names = tuple(item.strip() for item in value.split(","))
+    for item in names:
+        if item not in known:
+            raise ModelLoadFailed(
+                f"model '{artifact.name}': option '{name}' names '{shown(item)}', expected names out of "
+                f"{shown(', '.join(known), 300)}"
+            )
+    if len(set(names)) < len(names):
+        raise ModelLoadFailed(f"model '{artifact.name}': option '{name}' names one twice: '{shown(value, 200)}'")
+    return names

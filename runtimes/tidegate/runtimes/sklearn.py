@@ -17,16 +17,18 @@ from typing import Any
 
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.framework import import_framework
-from tidegate.runtimes.options import check_options, read_count, read_switch
+from tidegate.runtimes.options import check_options, read_choice, read_count, read_switch
 from tidegate.runtimes.runtime import Artifact, Format, Model, Runtime
+from tidegate.runtimes.sklearn_columns import find_columns
 from tidegate.runtimes.sklearn_estimator import EstimatorModel
+from tidegate.runtimes.sklearn_input import GivenInput, find_input
 from tidegate.runtimes.trust import admit
 
 JOBLIB = Format("joblib", (".joblib",), executes_code=True)
 PICKLE = Format("pickle", (".pickle", ".pkl"), executes_code=True)
 SKOPS = Format("skops", (".skops",), executes_code=False)
 
-OPTIONS = ("allow_version_mismatch", "example", "max_unpacked_bytes")
+OPTIONS = ("allow_version_mismatch", "columns", "example", "max_unpacked_bytes", "methods", "text_columns")
 
 UNPACKED = 4 << 30
 """Bytes that the members of a skops archive may have together: a small file can claim to unpack to any size."""
@@ -62,7 +64,14 @@ class SklearnRuntime:
         if saved_by:
             versions["saved_by_sklearn"] = ", ".join(sorted(saved_by))
         limits = import_framework("threadpoolctl", self).threadpool_limits if artifact.threads else None
-        return EstimatorModel.prepare(estimator, artifact, f"sklearn_{form.name}", versions, limits)
+        return EstimatorModel.prepare(estimator, self._given, artifact, f"sklearn_{form.name}", versions, limits)
+
+    def _given(self, estimator: Any, artifact: Artifact) -> GivenInput:
+        if read_choice(artifact, "columns", ("matrix", "named")) == "named":
+            return find_columns(estimator, artifact, import_framework("pandas", self, "tidegate[pandas]"))
+        if "text_columns" in artifact.options:
+            raise ModelLoadFailed(f"model '{artifact.name}': option 'text_columns' needs the option columns=named")
+        return find_input(estimator, artifact)
 
 
 def _read_pickle(artifact: Artifact, runtime: Runtime) -> Any:

@@ -6,7 +6,7 @@ request, and warms the estimator up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,8 +17,16 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters
+from tidegate.runtimes.options import read_names
 from tidegate.runtimes.runtime import Arrays, Artifact
-from tidegate.runtimes.sklearn_input import INPUT, RowInput, find_input, settings_of, trial_row
+from tidegate.runtimes.sklearn_input import GivenInput, settings_of
+
+_SCORES = ("predict_proba", "decision_function", "predict_log_proba")
+"""Methods whose columns are classes."""
+METHODS = ("predict", *_SCORES, "score_samples", "transform")
+"""What the option ``methods`` may name: what answers a row by itself."""
+_OWN_THREADS = ("xgboost", "lightgbm")
+"""Packages whose estimators take every core where ``n_jobs`` is not given."""
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +34,8 @@ Array = npt.NDArray[Any]
 class Method(msgspec.Struct, frozen=True):
     """One method of the estimator and the outputs that it fills: several for a classifier of several targets."""
 
-    call: Callable[[Array], Any]
+    name: str
+    call: Callable[[Any], Any]
     outputs: tuple[str, ...]
 
 
@@ -34,7 +43,11 @@ class EstimatorModel:
     """Answers with what the estimator's own methods return."""
 
     def __init__(
-        self, methods: tuple[Method, ...], given: RowInput, metadata: ModelMetadata, release: Callable[[], None] | None
+        self,
+        methods: tuple[Method, ...],
+        given: GivenInput,
+        metadata: ModelMetadata,
+        release: Callable[[], None] | None,
     ) -> None:
         self.metadata = metadata
         self._methods = methods
@@ -45,6 +58,7 @@ class EstimatorModel:
     def prepare(
         cls,
         estimator: Any,
+        find: Callable[[Any, Artifact], GivenInput],
         artifact: Artifact,
         platform: str,
         properties: dict[str, str],
@@ -52,13 +66,14 @@ class EstimatorModel:
     ) -> EstimatorModel:
         """Find the signature, limit the threads and try one row.
 
-        ``limits`` is ``threadpool_limits`` of threadpoolctl; None leaves the threads alone.
+        ``find`` tells what the estimator takes. ``limits`` is ``threadpool_limits`` of threadpoolctl; None leaves the
+        threads alone.
 
         Raises:
             ModelLoadFailed: the object cannot be served, or does not answer the trial row.
         """
         names = _methods(estimator, artifact)
-        given = find_input(estimator, artifact)
+        given = find(estimator, artifact)
         release = None
         if limits is not None:
             release = limits(limits=artifact.threads).restore_original_limits
@@ -67,7 +82,7 @@ class EstimatorModel:
         metadata = ModelMetadata(
             name=artifact.name,
             platform=platform,
-            inputs=(given.spec(),),
+            inputs=given.specs(),
             outputs=outputs,
             versions=(artifact.version,),
             properties=properties | _properties(estimator, methods) | omitted,
@@ -76,7 +91,7 @@ class EstimatorModel:
 
     def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
         """See ``Model.predict``; a method whose outputs nobody wants is not called."""
-        rows = self._given.convert(inputs[INPUT])
+        rows = self._given.convert(inputs)
         answers: dict[str, Array] = {}
         for method in self._methods:
             if outputs and not any(name in outputs for name in method.outputs):
@@ -91,12 +106,14 @@ class EstimatorModel:
 
 
 def _methods(estimator: Any, artifact: Artifact) -> tuple[str, ...]:
-    """predict and its scores where there is a predict, transform otherwise."""
+    """Those of the option; else predict and its scores where there is a predict, transform otherwise."""
     if isinstance(estimator, type):
         raise ModelLoadFailed(
             f"model '{artifact.name}': '{artifact.path.name}' holds the class '{estimator.__name__}', "
             f"expected a fitted estimator"
         )
+    if chosen := read_names(artifact, "methods", [name for name in METHODS if hasattr(estimator, name)]):
+        return chosen
     if hasattr(estimator, "predict"):
         scores = (name for name in ("predict_proba", "decision_function") if hasattr(estimator, name))
         return ("predict", *list(scores)[:1])
@@ -111,20 +128,27 @@ def _methods(estimator: Any, artifact: Artifact) -> tuple[str, ...]:
 def _limit_jobs(estimator: Any, threads: int) -> None:
     """Fitting with every core is common (``n_jobs=-1``), and the model would go on using all of them."""
     estimator = getattr(estimator, "best_estimator_", estimator)
+    settings = settings_of(estimator)
     jobs = {
         name: threads
-        for name, value in settings_of(estimator).items()
-        if name.rpartition("__")[2] == "n_jobs" and value is not None
+        for name, value in settings.items()
+        if name.rpartition("__")[2] == "n_jobs" and (value is not None or _threaded(settings, name, estimator))
     }
     if jobs:
         estimator.set_params(**jobs)
 
 
+def _threaded(settings: Mapping[str, Any], name: str, estimator: Any) -> bool:
+    """Whether this ``n_jobs`` belongs to an estimator that takes every core if it is None."""
+    owner = settings.get(name.rpartition("__")[0], estimator)
+    return any(base.__module__.partition(".")[0] in _OWN_THREADS for base in type(owner).__mro__)
+
+
 def _dry_run(
-    estimator: Any, names: tuple[str, ...], given: RowInput, artifact: Artifact
+    estimator: Any, names: tuple[str, ...], given: GivenInput, artifact: Artifact
 ) -> tuple[tuple[Method, ...], tuple[TensorSpec, ...], dict[str, str]]:
     """The methods that answer, their outputs, and as a property those that do not although the first one does."""
-    row = given.convert(trial_row(given, artifact))
+    row = given.convert(given.trial(artifact))
     methods: list[Method] = []
     specs: list[TensorSpec] = []
     for name in names:
@@ -134,14 +158,16 @@ def _dry_run(
             arrays = _arrays(result)
         except Exception as error:  # whatever the framework raises here, it would raise at every request
             reason = shown(" ".join(f"{type(error).__name__}: {error}".split()), 240)
-            if methods:  # the row is good, so the method is at fault: some ensembles offer scores that they cannot give
+            if (
+                methods and "methods" not in artifact.options
+            ):  # the row is good, so the method is at fault: some ensembles offer scores that they cannot give
                 return tuple(methods), tuple(specs), {"omitted_outputs": f"{name}: {reason}"}
             raise ModelLoadFailed(
                 f"model '{artifact.name}': {name} fails on the trial row ({reason}); if the row is at fault, "
                 f"give a valid one with the option 'example'"
             ) from error
         outputs = tuple(f"{name}_{i}" for i in range(len(arrays))) if isinstance(result, list) else (name,)
-        methods.append(Method(call, outputs))
+        methods.append(Method(name, call, outputs))
         specs += [_output(artifact, *pair) for pair in zip(outputs, arrays, strict=True)]
     return tuple(methods), tuple(specs), {}
 
@@ -172,8 +198,9 @@ def _properties(estimator: Any, methods: tuple[Method, ...]) -> dict[str, str]:
     if names is not None:
         properties["feature_names"] = _json(names)
     classes = getattr(estimator, "classes_", None)
-    if classes is not None and len(methods) > 1:
-        scores = methods[1].outputs
+    if classes is None:
+        return properties
+    for scores in (method.outputs for method in methods if method.name in _SCORES):
         columns = classes if len(scores) > 1 else [classes]
         properties |= {f"{name}.classes": _json(labels) for name, labels in zip(scores, columns, strict=False)}
     return properties

@@ -1,4 +1,4 @@
-"""What an estimator takes: a row of numbers, or a text.
+"""What an estimator takes: a row of numbers, a text, or (``sklearn_columns``) a row of a data frame.
 
 The protocol's side is one input, ``X``. Its width is read from the estimator; a model that begins with a text
 vectorizer has none, and takes one string per row.
@@ -7,7 +7,7 @@ vectorizer has none, and takes one string per row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -16,13 +16,31 @@ import numpy.typing as npt
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelLoadFailed
 from tidegate.protocol.messages import TensorSpec
-from tidegate.runtimes.runtime import Artifact
+from tidegate.runtimes.runtime import Arrays, Artifact
 from tidegate.runtimes.text import decode_text
 
 INPUT = "X"
-_NUMBERS = tuple(kind for kind in Datatype if kind not in (Datatype.FP64, Datatype.BYTES))
+NUMBERS = tuple(kind for kind in Datatype if kind not in (Datatype.FP64, Datatype.BYTES))
 
 Array = npt.NDArray[Any]
+
+
+class GivenInput(Protocol):
+    """An estimator's side of a request."""
+
+    def specs(self) -> tuple[TensorSpec, ...]: ...
+
+    def convert(self, inputs: Arrays) -> Any:
+        """The request's inputs as what the estimator's methods take."""
+        ...
+
+    def trial(self, artifact: Artifact) -> Arrays:
+        """Inputs of one row, read-only as a caller's will be: of the option ``example``, else zeros and empty texts.
+
+        Raises:
+            ModelLoadFailed: the option does not hold such a row.
+        """
+        ...
 
 
 class RowInput(msgspec.Struct, frozen=True):
@@ -35,16 +53,32 @@ class RowInput(msgspec.Struct, frozen=True):
     copies: bool = False
     """A step works in place (``copy=False``), so it must not be given the caller's read-only view."""
 
-    def spec(self) -> TensorSpec:
+    def specs(self) -> tuple[TensorSpec, ...]:
         if self.text:
-            return TensorSpec(INPUT, Datatype.BYTES, (-1,))
-        return TensorSpec(INPUT, Datatype.FP64, (-1, self.features), _NUMBERS)
+            return (TensorSpec(INPUT, Datatype.BYTES, (-1,)),)
+        return (TensorSpec(INPUT, Datatype.FP64, (-1, self.features), NUMBERS),)
 
-    def convert(self, array: Array) -> Array:
+    def convert(self, inputs: Arrays) -> Array:
         """Numbers become float64 whatever came, so that the answer's datatype does not depend on the caller's."""
+        array = inputs[INPUT]
         if self.text:
             return decode_text(INPUT, array)
         return np.array(array, dtype=np.float64) if self.copies else np.asarray(array, dtype=np.float64)
+
+    def trial(self, artifact: Artifact) -> Arrays:
+        """See ``GivenInput.trial``."""
+        text = artifact.options.get("example")
+        if self.text:
+            row: Array = np.array([(text or "").encode()], dtype=object)
+        elif text is None:
+            row = np.zeros((1, self.features))
+        else:
+            try:
+                row = np.array([[float(item) for item in example_items(artifact, text, self.features)]])
+            except ValueError as error:
+                raise ModelLoadFailed(f"model '{artifact.name}': option 'example': {error}") from error
+        row.flags.writeable = False
+        return {INPUT: row}
 
 
 def find_input(estimator: Any, artifact: Artifact) -> RowInput:
@@ -94,26 +128,15 @@ def values_of(settings: Mapping[str, Any], *parameters: str) -> list[Any]:
     return [value for name, value in settings.items() if name.rpartition("__")[2] in parameters]
 
 
-def trial_row(given: RowInput, artifact: Artifact) -> Array:
-    """The trial row, read-only as a caller's will be: of the option ``example``, else zeros or an empty text.
+def example_items(artifact: Artifact, text: str, count: int) -> list[str]:
+    """The option ``example`` taken apart at its commas.
 
     Raises:
-        ModelLoadFailed: the option does not hold as many numbers as the estimator has features.
+        ModelLoadFailed: it has not ``count`` items.
     """
-    text = artifact.options.get("example")
-    if given.text:
-        row = np.array([(text or "").encode()], dtype=object)
-    elif text is None:
-        row = np.zeros((1, given.features))
-    else:
-        try:
-            row = np.array([[float(item) for item in text.split(",")]])
-        except ValueError as error:
-            raise ModelLoadFailed(f"model '{artifact.name}': option 'example': {error}") from error
-        if row.shape[1] != given.features:
-            raise ModelLoadFailed(
-                f"model '{artifact.name}': option 'example' has {row.shape[1]} numbers, "
-                f"the model takes {given.features}"
-            )
-    row.flags.writeable = False
-    return row
+    items = [item.strip() for item in text.split(",")]
+    if len(items) != count:
+        raise ModelLoadFailed(
+            f"model '{artifact.name}': option 'example' has {len(items)} values, the model takes {count}"
+        )
+    return items
