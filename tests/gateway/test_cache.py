@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import hypothesis.strategies as st
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -443,6 +444,20 @@ class TestKeeping:
 
         asyncio.run(main())
         assert counts(backend) == (0, 0, 0)
+
+    def test_a_model_with_a_state_is_always_asked(self) -> None:
+        """What it answers follows from the requests before, too, so no two are the same."""
+
+        async def main() -> None:
+            model = Model()
+            model.metadata = msgspec.structs.replace(identity_metadata("m"), stateful=True)
+            backend = cached(model)
+            for _ in range(3):
+                await answer(backend, ask(1))
+            assert len(model.executions) == 3
+            assert figures(backend).entries == 0
+
+        run_virtual(main())
 
 
 class TestSharing:

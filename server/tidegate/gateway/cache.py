@@ -145,6 +145,8 @@ class CachedBackend:
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
+        if self.metadata is not None and self.metadata.stateful:
+            return await self._backend.infer(request, deadline, caller)  # its answer follows from what came before, too
         begun = perf_counter()
         loop = asyncio.get_running_loop()
         content = await _content(request, deadline) if deadline > self._clock() else None
