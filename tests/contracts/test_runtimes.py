@@ -19,12 +19,12 @@ from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor
 from tidegate.protocol.validation import check_request
 from tidegate.runtimes.runtime import Artifact, Model
-from tidegate.testing.zoo import lightgbm, onnx, sklearn, xgboost
+from tidegate.testing.zoo import lightgbm, onnx, python, sklearn, xgboost
 from tidegate.testing.zoo.case import Arrays, Case
 
 pytestmark = pytest.mark.framework
 
-CASES: tuple[Case, ...] = (*sklearn.CASES, *onnx.CASES, *xgboost.CASES, *lightgbm.CASES)
+CASES: tuple[Case, ...] = (*sklearn.CASES, *onnx.CASES, *xgboost.CASES, *lightgbm.CASES, *python.CASES)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(case, id=case.id) for case in CASES])
@@ -201,6 +201,8 @@ def test_another_version_is_refused(case: Case, artifact: Artifact) -> None:
 
 def test_a_missing_framework_is_named(case: Case, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its framework a runtime says what to install."""
+    if not case.framework:
+        return
     monkeypatch.setitem(sys.modules, case.framework, None)
     with pytest.raises(FrameworkMissing) as caught:
         case.runtime.load(artifact)

@@ -52,8 +52,9 @@ def _format(artifact: Artifact, formats: tuple[Format, ...]) -> Format:
     if fits:
         return max(fits, key=lambda fit: fit[0])[1]
     known = ", ".join(sorted(end for form in formats for end in form.suffixes))
-    reasons = [f"does not end in one of {known}"] if known else []
-    reasons += [f"is no directory with {form.marker}" for form in formats if form.marker]
+    reasons = [f"is no directory with {form.marker}" for form in formats if form.marker]
+    if known and not (reasons and artifact.path.is_dir()):
+        reasons.insert(0, f"does not end in one of {known}")
     raise ModelLoadFailed(f"model '{artifact.name}': '{shown(artifact.path.name)}' {' and '.join(reasons)}")
 
 

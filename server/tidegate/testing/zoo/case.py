@@ -31,7 +31,7 @@ class Case:
     sample: Callable[[], Arrays]
     expected: Callable[[Path, Arrays], Arrays]
     framework: str
-    """The module without which the runtime cannot read it."""
+    """The module without which the runtime cannot read it; "" where that is Python itself."""
     tolerance: float = 0.0
     options: Mapping[str, str] | None = None
     inputs: tuple[TensorSpec, ...] = ()
