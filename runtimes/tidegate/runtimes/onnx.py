@@ -16,13 +16,17 @@ from typing import Any
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.framework import import_framework
 from tidegate.runtimes.onnx_graph import GraphModel
+from tidegate.runtimes.onnx_state import OPTION as STATE
+from tidegate.runtimes.onnx_state import StatefulGraphModel, read_state
 from tidegate.runtimes.options import check_options, read_switch
 from tidegate.runtimes.runtime import Artifact, Format, Model
+from tidegate.runtimes.sequences import OPTIONS as SEQUENCE_OPTIONS
+from tidegate.runtimes.sequences import read_sequences
 from tidegate.runtimes.trust import admit
 
 ONNX = Format("ONNX", (".onnx",), executes_code=False, companions=True)
 
-OPTIONS = ("batch_dimension", "providers")
+OPTIONS = ("batch_dimension", "providers", STATE, *SEQUENCE_OPTIONS)
 
 _DEFAULT_PROVIDERS = "CPUExecutionProvider"
 # From onnxruntime_session_options_config_keys.h; since ONNX Runtime 1.21.
@@ -58,7 +62,14 @@ class OnnxRuntime:
                 f"model '{artifact.name}': provider {', '.join(missing)} did not start; ONNX Runtime fell back to "
                 f"{', '.join(got)}"
             )
-        return GraphModel.prepare(framework, session, artifact, batches)
+        hidden, following = read_state(artifact, session)
+        if following and batches:
+            raise ModelLoadFailed(
+                f"model '{artifact.name}': options '{STATE}' and 'batch_dimension' exclude each other: rows of one "
+                f"batch would share a state"
+            )
+        graph = GraphModel.prepare(framework, session, artifact, batches, hidden)
+        return StatefulGraphModel(graph, hidden, following, read_sequences(artifact)) if following else graph
 
 
 def _open(framework: Any, artifact: Artifact, providers: list[str]) -> Any:

@@ -66,6 +66,16 @@ class Probe(msgspec.Struct, frozen=True):
     answers: Mapping[str, Any]
 
 
+class Hidden(msgspec.Struct, frozen=True):
+    """Tensors of the graph that its signature does not show: inputs with what they are fed, and outputs."""
+
+    inputs: Mapping[str, Array] = {}
+    outputs: tuple[str, ...] = ()
+
+
+NOTHING = Hidden()
+
+
 class GraphModel:
     """Runs the session's graph; tables of class probabilities come out as tensors."""
 
@@ -77,7 +87,9 @@ class GraphModel:
         self._tables = tables
 
     @classmethod
-    def prepare(cls, framework: Any, session: Any, artifact: Artifact, batches: bool | None) -> GraphModel:
+    def prepare(
+        cls, framework: Any, session: Any, artifact: Artifact, batches: bool | None, hidden: Hidden
+    ) -> GraphModel:
         """Read the signature and run zeros through the graph.
 
         ``framework`` is the module onnxruntime. ``batches`` overrides what is found out about the batch dimension;
@@ -86,15 +98,16 @@ class GraphModel:
         Raises:
             ModelLoadFailed: an input cannot be given, or no output can be given back.
         """
-        inputs = tuple(_input(artifact, node) for node in session.get_inputs())
-        served = [node for node in session.get_outputs() if node.type in _TENSORS or node.type in _TABLES]
-        properties = _properties(framework, session, {node.name for node in served})
+        inputs = tuple(tensor_spec(artifact, node) for node in session.get_inputs() if node.name not in hidden.inputs)
+        given = [node for node in session.get_outputs() if node.type in _TENSORS or node.type in _TABLES]
+        served = [node for node in given if node.name not in hidden.outputs]
+        properties = _properties(framework, session, {node.name for node in given})
         if not served:
             raise ModelLoadFailed(
                 f"model '{artifact.name}' has no output that is a tensor: {properties['omitted_outputs']}"
             )
         axes = [spec.shape[:1] == (-1,) for spec in inputs] + [_open(node) for node in served]
-        open_rows = bool(inputs) and all(axes)
+        open_rows = bool(inputs) and all(axes) and not hidden.inputs
         if batches and not open_rows:
             raise ModelLoadFailed(
                 f"model '{artifact.name}': option 'batch_dimension' is 'true', but not every input and output has an "
@@ -103,7 +116,8 @@ class GraphModel:
         quiet = framework.RunOptions()
         quiet.log_severity_level = _FATAL
         run = partial(session.run, run_options=quiet)
-        probes = _probe(run, inputs, [node.name for node in served], _PROBE_ROWS if open_rows else (0,))
+        names, counts = [node.name for node in served], _PROBE_ROWS if open_rows else (0,)
+        probes = _probe(lambda names, feeds: run(names, {**feeds, **hidden.inputs}), inputs, names, counts)
         if batches is None:
             batches = open_rows and (_rows_kept(probes) if probes else _names_agree([*session.get_inputs(), *served]))
         outputs, tables, labels = _outputs(served, probes)
@@ -120,10 +134,14 @@ class GraphModel:
 
     def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
         """See ``Model.predict``; only what leads to a wanted output is computed."""
-        feeds = dict(inputs)
+        return self.compute(inputs, outputs, NOTHING)
+
+    def compute(self, inputs: Arrays, outputs: Sequence[str], hidden: Hidden) -> dict[str, Array]:
+        """The wanted outputs, and behind them the hidden ones, from the inputs and the hidden ones."""
+        feeds = {**inputs, **hidden.inputs}
         for name in self._text:
             feeds[name] = decode_text(name, feeds[name])
-        names = list(outputs or self._names)
+        names = [*(outputs or self._names), *hidden.outputs]
         assert self._run is not None, "predict after close"
         answers = dict(zip(names, self._run(names, feeds), strict=True))
         for name, columns in self._tables.items():
@@ -135,7 +153,12 @@ class GraphModel:
         self._run = None
 
 
-def _input(artifact: Artifact, node: Any) -> TensorSpec:
+def tensor_spec(artifact: Artifact, node: Any) -> TensorSpec:
+    """What a graph's input is, or an output that becomes one.
+
+    Raises:
+        ModelLoadFailed: it is of a type that cannot be given.
+    """
     datatype = _TENSORS.get(node.type)
     if datatype is None:
         raise ModelLoadFailed(
