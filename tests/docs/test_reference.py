@@ -70,7 +70,7 @@ def test_the_command_has_these_options() -> None:
     assert real | {"--debug"} == {name for name, *_ in rows("settings.md", "`--")}
 
 
-@pytest.mark.parametrize("runtime", ["sklearn", "onnx"])
+@pytest.mark.parametrize("runtime", ["sklearn", "onnx", "python"])
 def test_every_option_of_a_runtime_is_listed(runtime: str) -> None:
     """In the table under **Options** of its page."""
     known = import_module(f"tidegate.runtimes.{runtime}").OPTIONS

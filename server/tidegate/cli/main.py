@@ -32,6 +32,10 @@ The model's signature is fetched first, so that values get its datatypes and sha
 
     tidegate infer iris --input X=5.1,3.5,1.4,0.2
 """,
+    "init": """Write a custom model in Python, with its test.
+
+    tidegate init greeter --kind class
+""",
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.
