@@ -19,12 +19,13 @@ from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor
 from tidegate.protocol.validation import check_request
 from tidegate.runtimes.runtime import Artifact, Model
-from tidegate.testing.zoo import lightgbm, onnx, python, sklearn, xgboost
+from tidegate.testing.zoo import huggingface, lightgbm, onnx, python, sklearn, torch, xgboost
 from tidegate.testing.zoo.case import Arrays, Case
 
 pytestmark = pytest.mark.framework
 
-CASES: tuple[Case, ...] = (*sklearn.CASES, *onnx.CASES, *xgboost.CASES, *lightgbm.CASES, *python.CASES)
+ZOO = (sklearn, onnx, xgboost, lightgbm, torch, huggingface, python)
+CASES: tuple[Case, ...] = tuple(case for framework in ZOO for case in framework.CASES)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(case, id=case.id) for case in CASES])
@@ -41,10 +42,9 @@ def made(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def artifact(case: Case, made: Path, tmp_path: Path) -> Artifact:
-    """A copy of the model, to be changed at will."""
-    path = tmp_path / made.name
-    shutil.copytree(made, path) if made.is_dir() else shutil.copyfile(made, path)
-    return case.artifact(path)
+    """A copy of the model and of what lies beside it, to be changed at will."""
+    shutil.copytree(made.parent, tmp_path, dirs_exist_ok=True)
+    return case.artifact(tmp_path / made.name)
 
 
 def body(case: Case, artifact: Artifact) -> Path:

@@ -20,8 +20,9 @@ class Case:
     """One format of one runtime. ``id`` names it in test reports.
 
     ``write`` makes the model in an empty folder and returns its path, a file or a directory named ``iris`` with
-    whatever suffix; ``sample`` makes at least eight rows of input by tensor name; ``expected`` are the framework's own
-    answers to them, in the order of the signature, equal to the runtime's up to ``tolerance`` (absolute, relative).
+    whatever suffix; what else it writes there belongs to the model. ``sample`` makes at least eight rows of input by
+    tensor name; ``expected`` are the framework's own answers to them, in the order of the signature, equal to the
+    runtime's up to ``tolerance`` (absolute, relative).
     """
 
     id: str
