@@ -17,6 +17,7 @@ from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.framework import import_framework
 from tidegate.runtimes.onnx_graph import GraphModel
 from tidegate.runtimes.options import check_options, read_switch
+from tidegate.runtimes.reason import plain_line
 from tidegate.runtimes.runtime import Artifact, Format, Model
 from tidegate.runtimes.trust import admit
 
@@ -30,7 +31,6 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _ERRORS_ONLY = 3  # the default, warnings, writes hundreds of lines for some good models
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 _SOURCE = re.compile(r"[\w.]+\.(?:cc|h):\d+ (?:\S.*?\) (?=\S)|\w+ )")
 
 
@@ -99,9 +99,8 @@ def _refused(artifact: Artifact, error: Exception) -> ModelLoadFailed:
 
 def plain_reason(text: str, path: Path) -> str:
     """The first line of an error of ONNX Runtime, without its code, its source locations and this machine's folders."""
-    line = (text.strip() or "no reason given").splitlines()[0]
-    line = _CODE.sub("", line).replace(str(path), f"'{path.name}'").replace(f"{path.parent}/", "")
-    return shown(_SOURCE.sub("", _FOLDERS.sub("", line)), 300)
+    line = plain_line(_CODE.sub("", text.strip()), path)
+    return shown(_SOURCE.sub("", line), 300)
 
 
 RUNTIME = OnnxRuntime()
