@@ -1,7 +1,7 @@
 """A SavedModel as a graph in a session: only the signature is called, and no Python object is built from the file.
 
 ``tf.saved_model.load`` rebuilds the author's objects and fails where one is of another version of Keras; and what it
-gives back loads and answers more slowly: a small network took 300 µs a call this way, and 450 µs that way.
+gives back answers more slowly.
 """
 
 from __future__ import annotations
