@@ -212,7 +212,9 @@ def test_what_is_not_there_is_told(tmp_path: Path, name: str, message: str) -> N
 def test_a_file_of_no_known_kind_is_refused(tmp_path: Path) -> None:
     """The message lists what the installed runtimes read."""
     (tmp_path / "a.csv").touch()
-    with pytest.raises(ModelLoadFailed, match=r"^'a\.csv' is no model file .*; known suffixes are .*\.joblib, \.onnx"):
+    with pytest.raises(
+        ModelLoadFailed, match=r"^'a\.csv' is no model file .*; known suffixes are .*\.joblib, .*\.onnx"
+    ):
         scan(tmp_path / "a.csv")
 
 
