@@ -7,12 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
-import keras
 import msgspec
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelLoadFailed
@@ -23,10 +20,21 @@ from tidegate.testing.zoo.tensorflow import save_keras, write_saved_model
 
 pytestmark = pytest.mark.framework
 
+tf: Any
+keras: Any
+
 Body = Callable[..., dict[str, Any]]
 
 
-def spec(shape: list[int | None] | None, dtype: Any = tf.float32, name: str = "x") -> Any:
+@pytest.fixture(scope="module", autouse=True)
+def _frameworks() -> None:
+    """Imported by the first test and not by the module: that takes seconds, also where its tests are not wanted."""
+    global tf, keras
+    import keras
+    import tensorflow as tf
+
+
+def spec(shape: list[int | None] | None, dtype: Any = "float32", name: str = "x") -> Any:
     return tf.TensorSpec(shape, dtype, name)
 
 
@@ -293,9 +301,10 @@ def test_damaged_variables_are_refused(tmp_path: Path, damage: str) -> None:
     assert "\n" not in message
 
 
-@pytest.mark.skipif(tf.test.is_built_with_cuda(), reason="this TensorFlow has CUDA")
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """CUDA is never replaced in silence by the CPU."""
+    if tf.test.is_built_with_cuda():
+        pytest.skip("this TensorFlow has CUDA")
     path = save(tmp_path, lambda x: {"y": 2 * x}, spec([None]))
     assert load(path, device="cpu").metadata.properties["device"] == "cpu"
     assert refused(path, device="cuda:1") == (
@@ -361,6 +370,8 @@ def test_a_keras_file_that_tells_no_inputs_is_refused(tmp_path: Path) -> None:
         "model 'm': 'm.keras' does not tell its inputs; save a model that begins with keras.Input, or export it as a "
         "SavedModel"
     )
+    import h5py
+
     with h5py.File(tmp_path / "m.h5", "w") as file:
         file["layer"] = np.ones(2)
     assert "is refused by Keras: No model config found in the file" in refused(tmp_path / "m.h5")
