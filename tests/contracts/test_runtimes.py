@@ -19,12 +19,12 @@ from tidegate.protocol.messages import InferRequest, RequestedOutput
 from tidegate.protocol.tensors import Tensor
 from tidegate.protocol.validation import check_request
 from tidegate.runtimes.runtime import Artifact, Model
-from tidegate.testing.zoo import huggingface, lightgbm, onnx, python, sklearn, torch, xgboost
+from tidegate.testing.zoo import huggingface, lightgbm, onnx, python, sklearn, tensorflow, torch, xgboost
 from tidegate.testing.zoo.case import Arrays, Case
 
 pytestmark = pytest.mark.framework
 
-ZOO = (sklearn, onnx, xgboost, lightgbm, torch, huggingface, python)
+ZOO = (sklearn, onnx, xgboost, lightgbm, torch, tensorflow, huggingface, python)
 CASES: tuple[Case, ...] = tuple(case for framework in ZOO for case in framework.CASES)
 
 
@@ -158,7 +158,8 @@ def test_a_directory_is_no_file(case: Case, artifact: Artifact) -> None:
     """An empty directory with the name of a model is refused."""
     remove(artifact.path)
     artifact.path.mkdir()
-    with pytest.raises(ModelLoadFailed, match=rf"^model 'iris': '{artifact.path.name}' is no "):
+    reason = r"is no |does not end in one of .+ and is no directory with "
+    with pytest.raises(ModelLoadFailed, match=rf"^model 'iris': '{artifact.path.name}' ({reason})"):
         case.runtime.load(artifact)
 
 
@@ -224,7 +225,7 @@ def test_an_untrusted_source_is_read_only_as_data(case: Case, artifact: Artifact
 
 
 def test_a_hostile_file_does_not_execute(case: Case, tmp_path: Path) -> None:
-    """What a stranger's file would do when it is read is not done; from a trusted source it would be."""
+    """What a stranger's file would do when it is read is not done; from a trusted source, or unguarded, it would be."""
     if case.hostile is None:
         assert not case.executes_code or case.id in UNPROVEN
         return
@@ -233,7 +234,13 @@ def test_a_hostile_file_does_not_execute(case: Case, tmp_path: Path) -> None:
     with pytest.raises(UntrustedModel):
         case.runtime.load(case.artifact(path, trusted=False))
     assert not touched.exists()
-    run_trusted(case, path)
+    if case.unguarded is None:
+        run_trusted(case, path)
+    else:
+        with pytest.raises(ModelLoadFailed, match=rf"^model 'iris': '{path.name}' is refused by "):
+            case.runtime.load(case.artifact(path))
+        assert not touched.exists()
+        case.unguarded(path)
     assert touched.exists(), "the file is not hostile at all, so its refusal proves nothing"
 
 

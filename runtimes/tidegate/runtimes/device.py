@@ -24,6 +24,11 @@ class Device(msgspec.Struct, frozen=True):
             return self
         return Device("cuda" if cuda else "cpu")
 
+    @property
+    def written(self) -> str:
+        """As its owner would write it, in full."""
+        return f"cuda:{self.index}" if self.kind == "cuda" else self.kind
+
 
 def read_device(artifact: Artifact) -> Device:
     """The artifact's device.

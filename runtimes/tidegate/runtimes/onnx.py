@@ -19,6 +19,7 @@ from tidegate.runtimes.onnx_graph import GraphModel
 from tidegate.runtimes.onnx_state import OPTION as STATE
 from tidegate.runtimes.onnx_state import StatefulGraphModel, read_state
 from tidegate.runtimes.options import check_options, read_switch
+from tidegate.runtimes.reason import plain_line
 from tidegate.runtimes.runtime import Artifact, Format, Model
 from tidegate.runtimes.sequences import OPTIONS as SEQUENCE_OPTIONS
 from tidegate.runtimes.sequences import read_sequences
@@ -34,7 +35,6 @@ _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _ERRORS_ONLY = 3  # the default, warnings, writes hundreds of lines for some good models
 
 _CODE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
-_FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/:\"']+/)+")
 _SOURCE = re.compile(r"[\w.]+\.(?:cc|h):\d+ (?:\S.*?\) (?=\S)|\w+ )")
 
 
@@ -110,9 +110,8 @@ def _refused(artifact: Artifact, error: Exception) -> ModelLoadFailed:
 
 def plain_reason(text: str, path: Path) -> str:
     """The first line of an error of ONNX Runtime, without its code, its source locations and this machine's folders."""
-    line = (text.strip() or "no reason given").splitlines()[0]
-    line = _CODE.sub("", line).replace(str(path), f"'{path.name}'").replace(f"{path.parent}/", "")
-    return shown(_SOURCE.sub("", _FOLDERS.sub("", line)), 300)
+    line = plain_line(_CODE.sub("", text.strip()), path)
+    return shown(_SOURCE.sub("", line), 300)
 
 
 RUNTIME = OnnxRuntime()

@@ -1,8 +1,7 @@
 """An inference session as a model: its signature, and what a trial run adds to it.
 
-A graph says which sizes are open, but not what they count: an open first axis may be the batch, or the boxes that a
-detector found. So rows are batched only where every input and output has an open first axis *and* trial runs with
-one and with three rows give one and three rows back. Where zeros cannot be run, the names of the axes decide.
+Rows are batched only where every input and output has an open first axis *and* trial runs with one and with three
+rows give one and three rows back. Where zeros cannot be run, the names of the axes decide.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from math import prod
 from typing import Any
 
 import msgspec
@@ -23,6 +21,7 @@ from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters
 from tidegate.runtimes.runtime import Arrays, Artifact
 from tidegate.runtimes.text import decode_text
+from tidegate.runtimes.trial import FIXED_ROWS, OPEN_ROWS, Trial, trial_runs
 
 PLATFORM = "onnx_onnxv1"
 
@@ -45,10 +44,6 @@ _TENSORS = {
 _TABLES = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
 """What ZipMap, skl2onnx's default for probabilities, gives: per row a map from class label to probability."""
 
-_PROBE_ROWS = (1, 3)
-"""Two counts, so that an output of a fixed size cannot match both by chance."""
-_PROBE_ELEMENTS = 1 << 24
-"""Largest input that a trial run makes up: 64 MiB of float32."""
 _MADE_UP = re.compile(r"unk__\d+")
 """What ONNX Runtime calls an axis that has no name."""
 
@@ -57,13 +52,6 @@ _FATAL = 4
 
 Array = npt.NDArray[Any]
 Run = Callable[[list[str], dict[str, Array]], list[Any]]
-
-
-class Probe(msgspec.Struct, frozen=True):
-    """What one trial run gave: the wanted outputs by name, for inputs of ``rows`` rows (0: the graph fixes them)."""
-
-    rows: int
-    answers: Mapping[str, Any]
 
 
 class Hidden(msgspec.Struct, frozen=True):
@@ -116,11 +104,16 @@ class GraphModel:
         quiet = framework.RunOptions()
         quiet.log_severity_level = _FATAL
         run = partial(session.run, run_options=quiet)
-        names, counts = [node.name for node in served], _PROBE_ROWS if open_rows else (0,)
-        probes = _probe(lambda names, feeds: run(names, {**feeds, **hidden.inputs}), inputs, names, counts)
+        names = [node.name for node in served]
+        trials = trial_runs(
+            lambda feeds: dict(zip(names, run(names, {**feeds, **hidden.inputs}), strict=True)),
+            inputs,
+            OPEN_ROWS if open_rows else FIXED_ROWS,
+            text="",
+        )
         if batches is None:
-            batches = open_rows and (_rows_kept(probes) if probes else _names_agree([*session.get_inputs(), *served]))
-        outputs, tables, labels = _outputs(served, probes)
+            batches = open_rows and (trials.keep_rows() if trials.runs else _names_agree([*session.get_inputs(), *served]))
+        outputs, tables, labels = _outputs(served, trials.runs)
         metadata = ModelMetadata(
             name=artifact.name,
             platform=PLATFORM,
@@ -177,45 +170,6 @@ def _open(node: Any) -> bool:
     return not node.shape or _shape(node)[0] == -1
 
 
-def _probe(run: Run, inputs: tuple[TensorSpec, ...], names: list[str], counts: Sequence[int]) -> list[Probe]:
-    """Trial runs over zeros, empty texts and size 1 for every other open axis; [] where the graph does not take them.
-
-    They warm the session up as well.
-    """
-    probes = []
-    for rows in counts:
-        shapes = {spec.name: _trial_shape(spec, rows) for spec in inputs}
-        if any(prod(shape) > _PROBE_ELEMENTS for shape in shapes.values()):
-            return []
-        try:
-            answers = run(names, {spec.name: _zeros(spec.datatype, shapes[spec.name]) for spec in inputs})
-        except Exception:  # zeros need not be valid input: nothing is learnt, and the model may still be good
-            return []
-        probes.append(Probe(rows, dict(zip(names, answers, strict=True))))
-    return probes
-
-
-def _trial_shape(spec: TensorSpec, rows: int) -> list[int]:
-    shape = [1 if size == -1 else size for size in spec.shape]
-    if rows:
-        shape[0] = rows
-    return shape
-
-
-def _zeros(datatype: Datatype, shape: list[int]) -> Array:
-    return np.full(shape, "", dtype=object) if datatype is Datatype.BYTES else np.zeros(shape, datatype.stored)
-
-
-def _rows_kept(probes: list[Probe]) -> bool:
-    return all(_count(answer) == probe.rows for probe in probes for answer in probe.answers.values())
-
-
-def _count(answer: Any) -> int:
-    if isinstance(answer, list):
-        return len(answer)
-    return int(answer.shape[0]) if answer.ndim else 0
-
-
 def _names_agree(nodes: Sequence[Any]) -> bool:
     """Without a trial run: the first axes are one and the same by name, or have no name, or lie in tables."""
     names = {node.shape[0] for node in nodes if node.shape and isinstance(node.shape[0], str)}
@@ -224,16 +178,16 @@ def _names_agree(nodes: Sequence[Any]) -> bool:
     )
 
 
-def _outputs(served: list[Any], probes: list[Probe]) -> tuple[tuple[TensorSpec, ...], dict[str, int], dict[str, str]]:
+def _outputs(served: list[Any], trials: Sequence[Trial]) -> tuple[tuple[TensorSpec, ...], dict[str, int], dict[str, str]]:
     """The outputs' specifications, the tables among them with their number of columns, and the columns' labels."""
     specs: list[TensorSpec] = []
     tables: dict[str, int] = {}
     labels: dict[str, str] = {}
     for node in served:
-        answer = probes[-1].answers[node.name] if probes else None
+        answer = trials[-1].answers[node.name] if trials else None
         if node.type in _TABLES:
             columns = list(answer[0]) if answer else []
-            rows = len(answer) if answer and probes[-1].rows == 0 else -1
+            rows = len(answer) if answer and trials[-1].rows == 0 else -1
             specs.append(TensorSpec(node.name, Datatype.FP32, (rows, len(columns) or -1)))
             tables[node.name] = len(columns)
             if columns:

@@ -15,7 +15,7 @@ from tidegate.runtimes.text import decode_text
 from tidegate.runtimes.torch_framework import Framework, plain_reason
 from tidegate.runtimes.torch_program import SCALARS, Argument, Program
 from tidegate.runtimes.torch_tensors import TORCH_TYPES, choose_names, datatype_of, named_values, to_array, to_tensor
-from tidegate.runtimes.trial import Trials, run_trials
+from tidegate.runtimes.trial import FIXED_ROWS, OPEN_ROWS, Trials, trial_runs
 
 
 class TorchModel:
@@ -52,11 +52,12 @@ class TorchModel:
             )
         trials = Trials()
         if not artifact.outputs or (batches is None and open_rows):
-            trials = run_trials(model.run, inputs, lambda error: plain_reason(artifact, error))
+            open_inputs = bool(inputs) and all(spec.shape[:1] == (-1,) for spec in inputs)
+            trials = trial_runs(model.run, inputs, OPEN_ROWS if open_inputs else FIXED_ROWS)
         if batches is None:
             batches = open_rows and program.rows_agree
             if trials.runs:
-                batches = open_rows and all(trial.keeps_rows() for trial in trials.runs)
+                batches = open_rows and trials.keep_rows()
         outputs = told or _shown_outputs(artifact, inputs, trials, batches)
         given = list(trials.runs[0].answers) if trials.runs else [spec.name for spec in program.outputs]
         if given and choose_names([spec.name for spec in outputs], given) is None:
@@ -163,8 +164,9 @@ def _shown_outputs(
 ) -> tuple[TensorSpec, ...]:
     """The outputs as a trial run has shown them. An axis that may depend on an open one is open."""
     if not trials.runs:
+        reason = plain_reason(artifact, trials.failure or ValueError("there is none"))
         return declared(
-            artifact, "outputs", reason=f"a trial run over zeros, which would tell its outputs, fails: {trials.failure}"
+            artifact, "outputs", reason=f"a trial run over zeros, which would tell its outputs, fails: {reason}"
         )
     closed = not any(-1 in (spec.shape[1:] if batches else spec.shape) for spec in inputs)
     specs = []

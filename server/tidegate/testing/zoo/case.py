@@ -47,7 +47,10 @@ class Case:
     aged: str = ""
     """What the refusal of that one says."""
     hostile: Callable[[Path, Path], Path] | None = None
-    """Write a file of this format into a folder that creates the second path when it is loaded."""
+    """Write a file of this format into a folder that creates the second path when it is loaded or first run."""
+    unguarded: Callable[[Path], None] | None = None
+    """Where the runtime refuses that one from a trusted source, too, because its framework has a guard of its own that
+    is left on: read it with that guard off, which shows that it is hostile."""
 
     @property
     def executes_code(self) -> bool:
