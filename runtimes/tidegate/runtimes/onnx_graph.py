@@ -112,7 +112,9 @@ class GraphModel:
             text="",
         )
         if batches is None:
-            batches = open_rows and (trials.keep_rows() if trials.runs else _names_agree([*session.get_inputs(), *served]))
+            batches = open_rows and (
+                trials.keep_rows() if trials.runs else _names_agree([*session.get_inputs(), *served])
+            )
         outputs, tables, labels = _outputs(served, trials.runs)
         metadata = ModelMetadata(
             name=artifact.name,
@@ -178,7 +180,9 @@ def _names_agree(nodes: Sequence[Any]) -> bool:
     )
 
 
-def _outputs(served: list[Any], trials: Sequence[Trial]) -> tuple[tuple[TensorSpec, ...], dict[str, int], dict[str, str]]:
+def _outputs(
+    served: list[Any], trials: Sequence[Trial]
+) -> tuple[tuple[TensorSpec, ...], dict[str, int], dict[str, str]]:
     """The outputs' specifications, the tables among them with their number of columns, and the columns' labels."""
     specs: list[TensorSpec] = []
     tables: dict[str, int] = {}
