@@ -48,9 +48,9 @@ def _own(name: str, array: npt.NDArray[Any]) -> Datatype:
 def _texts(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if array.dtype.kind not in "OSU":
         raise InvalidTensor(name, f"is an array of {array.dtype}, BYTES takes text or bytes")
-    odd = next((item for item in array.reshape(-1) if not isinstance(item, str | bytes)), None)
-    if array.dtype.kind == "O" and odd is not None:
-        raise InvalidTensor(name, f"holds {shown(repr(odd))}, BYTES takes text or bytes")
+    odd = [item for item in array.reshape(-1) if not isinstance(item, str | bytes)] if array.dtype.kind == "O" else []
+    if odd:
+        raise InvalidTensor(name, f"holds {shown(repr(odd[0]))}, BYTES takes text or bytes")
     return array
 
 
