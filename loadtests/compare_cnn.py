@@ -25,14 +25,12 @@ from urllib.error import HTTPError
 
 import numpy as np
 
-from tidegate.client import HttpClient
+from tidegate.client import Client
 from tidegate.loadtests.cnn import NETWORKS, images, open_session, save_network
 from tidegate.loadtests.comparison import columns, machine, ratios, spread
 from tidegate.loadtests.payload import http_body, sample_request
 from tidegate.loadtests.server import NotServing, Server, get, tidegate
 from tidegate.loadtests.wrk import WrkFailed, wrk
-from tidegate.protocol.messages import InferRequest
-from tidegate.protocol.tensors import Tensor
 
 WARMUP = 3.0
 CEILING = 1.02
@@ -94,9 +92,9 @@ def check(server: Server, alone: Alone) -> float:
     expected = alone.session.run(None, {alone.name: pictures})[0]
 
     def ask(picture: Any) -> Any:
-        with HttpClient(server.url, binary=True) as client:
-            request = InferRequest("network", (Tensor.from_numpy(alone.name, picture[np.newaxis]),))
-            return client.infer(request).outputs[0].numpy()[0]
+        with Client(server.url) as client:
+            [answer] = client.infer("network", {alone.name: picture[np.newaxis]}).outputs.values()
+            return answer[0]
 
     with ThreadPoolExecutor(CHECKED) as callers:
         given = np.stack(list(callers.map(ask, pictures)))
@@ -169,7 +167,7 @@ def main() -> None:
         alone = Alone(open_session(model, options.threads))
         with tidegate(model, "network", *shlex.split(options.serve), threads=options.threads) as server:
             server.ready()
-            with HttpClient(server.url) as client:
+            with Client(server.url) as client:
                 request = sample_request("network", client.model_metadata("network"), 1, 0)
             content, length = http_body(request, True)
             body.write_bytes(content)

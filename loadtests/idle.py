@@ -20,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from tidegate.client import HttpClient
+from tidegate.client import Client
 from tidegate.loadtests.comparison import machine, spread
 from tidegate.loadtests.payload import sample_request
 from tidegate.loadtests.peers import train
@@ -42,10 +42,10 @@ def arguments() -> argparse.Namespace:
     return made.parse_args()
 
 
-def ask(client: HttpClient, request: InferRequest) -> None:
+def ask(client: Client, request: InferRequest) -> None:
     """The control: a load that costs little, and yet more than any idling."""
     for _ in range(ASKED):
-        client.infer(request)
+        client.infer(request.model_name, request)
         time.sleep(0.01)
 
 
@@ -80,11 +80,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         names = copies(Path(directory), options.models)
         server = tidegate(Path(directory), names[0], *shlex.split(options.serve))
-        with server, HttpClient(server.url) as client:
+        with server, Client(server.url) as client:
             for name in names:
                 server.ready(name)
                 request = sample_request(name, client.model_metadata(name), 1, 0)
-                client.infer(request)
+                client.infer(request.model_name, request)
             time.sleep(SETTLE)
             processes = len(server.processes())
             taken = [used(server, partial(time.sleep, options.seconds)) for _ in range(options.repetitions)]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tidegate.client import HttpClient
+from tidegate.client import Client
 from tidegate.loadtests.caller import Caller, NotAnswered
 from tidegate.loadtests.cnn import NETWORKS, images, open_session, save_network
 from tidegate.loadtests.comparison import alternate, columns, machine, spread
@@ -80,7 +80,7 @@ def message(server: Server, model: str, binary: bool) -> bytes:
         tensor = {"name": "X", "shape": [1, 4], "datatype": "FP64", "data": ROW}
         body = json.dumps({"inputs": [tensor], "outputs": [{"name": "predict"}]}).encode()
         return http_message(server.url, model, body, None)
-    with HttpClient(server.url) as client:
+    with Client(server.url) as client:
         request = sample_request(model, client.model_metadata(model), 1, 0)
     return http_message(server.url, model, *http_body(request, True))
 

@@ -22,10 +22,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidegate.client import GrpcClient, HttpClient
+from tidegate.client import Client, ClientSettings
 from tidegate.protocol.errors import TidegateError
-from tidegate.protocol.messages import InferRequest, RequestedOutput
-from tidegate.protocol.tensors import Tensor, by_name
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".demo"
@@ -126,16 +124,14 @@ def ask_digits(url: str, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> 
     say("\n1. HTTP, JSON: one handwritten digit that the model has never seen")
     for line in picture(images[0]):
         say(f"     {line}")
-    one = InferRequest("digits", (Tensor.from_numpy("X", images[:1]),))
-    with HttpClient(url) as client:
-        answer = by_name(client.infer(one).outputs)
-    digit = int(answer["predict"].numpy()[0])
-    say(f"   -> {digit}, with probability {answer['predict_proba'].numpy()[0, digit]:.3f} (it is a {labels[0]})")
+    with Client(url, ClientSettings(binary=False)) as client:
+        outputs = client.infer("digits", {"X": images[:1]}).outputs
+    digit = int(outputs["predict"][0])
+    say(f"   -> {digit}, with probability {outputs['predict_proba'][0, digit]:.3f} (it is a {labels[0]})")
 
     say(f"\n2. HTTP, binary: all {len(images)} held-out digits in one request")
-    everything = InferRequest("digits", (Tensor.from_numpy("X", images),), outputs=(RequestedOutput("predict"),))
-    with HttpClient(url, binary=True) as client:
-        predicted = client.infer(everything).outputs[0].numpy()
+    with Client(url) as client:
+        predicted = client.infer("digits", {"X": images}, outputs=["predict"]).outputs["predict"]
     say(f"   -> {np.mean(predicted == labels):.1%} right")
 
 
@@ -144,8 +140,8 @@ def ask_magika(address: str, kinds: list[str]) -> None:
     files = [ROOT / "README.md", ROOT / "pyproject.toml", ROOT / "scripts" / "demo", ROOT / "scripts" / "demo.py"]
     batch = np.stack([magika_features(file.read_bytes()) for file in files])
     say(f"\n3. gRPC: what kind of file are these {len(files)}? (Magika, a third-party ONNX model)")
-    with GrpcClient(address) as client:
-        scores = client.infer(InferRequest("magika", (Tensor.from_numpy("bytes", batch),))).outputs[0].numpy()
+    with Client(f"grpc://{address}") as client:
+        [scores] = client.infer("magika", {"bytes": batch}).outputs.values()
     for file, row in zip(files, scores, strict=True):
         say(f"   {file.relative_to(ROOT)!s:16} -> {kinds[int(row.argmax())]} ({row.max():.3f})")
 

@@ -92,7 +92,7 @@ def test_an_option_reaches_the_runtime(serve: Any, iris: tuple[Path, Any, Any]) 
     """Which says what is wrong with it."""
     server = serve(iris[0], "--option", "example=1,2,3")
     failed = server.until("loadfailed")
-    assert "option 'example' has 3 numbers, the model takes 4" in failed["reason"]
+    assert "option 'example' has 3 values, the model takes 4" in failed["reason"]
     assert server.ended() == 1
 
 

@@ -13,20 +13,20 @@ import pytest
 from tidegate.cli.main import COMMANDS as COMMAND_HELP
 from tidegate.cli.main import run
 
-COMMANDS = ("serve", "infer", "init", "doctor", "completion", "version")
+COMMANDS = ("serve", "infer", "init", "models inspect", "doctor", "completion", "version")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     """No arguments mean help."""
     assert run([]) == 0
     text = capsys.readouterr().out
-    assert all(command in text for command in COMMANDS)
+    assert all(command.split()[0] in text for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", [pytest.param(command, id=command) for command in COMMANDS])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It shows its usage and the option for tracebacks."""
-    assert run([command, "--help"]) == 0
+    assert run([*command.split(), "--help"]) == 0
     text = capsys.readouterr().out
     assert text.startswith(f"Usage: tidegate {command}")
     assert "--debug" in text
@@ -36,7 +36,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("command", [pytest.param(command, id=command) for command in COMMANDS])
 def test_a_command_begins_its_help_as_its_function_does(command: str) -> None:
     """The text stands where it costs no import, and a reader of the function finds the same sentence."""
-    function = getattr(import_module(f"tidegate.cli.{command}"), command)
+    module, _, name = command.partition(" ")
+    function = getattr(import_module(f"tidegate.cli.{module}"), name or module)
     assert inspect.cleandoc(function.__doc__).splitlines()[0] == COMMAND_HELP[command].splitlines()[0]
 
 
@@ -174,3 +175,13 @@ def test_a_variable_that_is_no_option_is_told(
     assert err == (
         "note: TIDEGATE_VERSION_OUTPT is no option of `tidegate version`; did you mean TIDEGATE_VERSION_OUTPUT?\n"
     )
+
+
+def test_a_variable_of_a_group_s_command_is_told_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name holds both words."""
+    monkeypatch.setenv("TIDEGATE_MODELS_INSPECT_OUTPT", "json")
+    assert run(["models", "inspect", "none", "--url", "http://127.0.0.1:1"]) == 1
+    note = capsys.readouterr().err.splitlines()[0]
+    assert note.endswith("is no option of `tidegate models inspect`; did you mean TIDEGATE_MODELS_INSPECT_OUTPUT?")

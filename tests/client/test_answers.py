@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from tidegate.client.answers import from_grpc, from_http
@@ -10,6 +12,8 @@ from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
     InvalidResponse,
+    OutOfMemory,
+    Overloaded,
     TidegateError,
 )
 
@@ -45,6 +49,14 @@ def test_an_error_comes_back_as_one_of_the_same_status(kind: type[TidegateError]
 def test_a_status_that_v2_does_not_use_goes_by_its_hundred(status: int, kind: type[TidegateError]) -> None:
     """As HTTP itself asks of clients."""
     assert type(from_http(status, "m")) is kind
+
+
+def test_memory_is_told_from_load() -> None:
+    """Over gRPC both may be RESOURCE_EXHAUSTED: what can be tried again says when."""
+    assert type(from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m")) is OutOfMemory
+    assert type(from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m", inf)) is OutOfMemory
+    busy = from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m", 2.0)
+    assert (type(busy), busy.retry_after) == (Overloaded, 2.0)
 
 
 def test_an_unknown_grpc_status_is_an_internal_error() -> None:

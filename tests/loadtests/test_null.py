@@ -13,7 +13,8 @@ from h2.events import DataReceived, PingAckReceived, ResponseReceived, StreamEnd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.client.grpc import SERVICE, Bytes
+from tidegate.client.grpc_calls import SERVICE
+from tidegate.client.grpc_transport import Bytes
 from tidegate.loadtests.connections import GrpcConnection, HttpConnection
 from tidegate.loadtests.null import ANSWER, METADATA, NullHttp, grpc_answers
 from tidegate.loadtests.null_grpc import NullGrpc

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from tidegate.client import GrpcClient, HttpClient
+from tidegate.client import Client
 from tidegate.loadtests.arrivals import bounded, constant, poisson, read_trace
 from tidegate.loadtests.payload import (
     grpc_message,
@@ -102,7 +102,7 @@ def message(options: argparse.Namespace) -> bytes:
     if options.body is not None:
         body = options.body.read_bytes()
         return body if options.grpc else http_message(options.url, options.model, body, None, options.header)
-    with GrpcClient(options.grpc) if options.grpc else HttpClient(options.url) as client:
+    with Client(f"grpc://{options.grpc}" if options.grpc else options.url) as client:
         metadata = client.model_metadata(options.model, timeout=options.timeout)
     request = sample_request(options.model, metadata, options.rows, options.seed)
     if options.grpc:

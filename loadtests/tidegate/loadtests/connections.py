@@ -12,7 +12,8 @@ import httptools
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
-from tidegate.client.grpc import SERVICE, Bytes
+from tidegate.client.grpc_calls import SERVICE
+from tidegate.client.grpc_transport import Bytes
 
 
 class Connection(Protocol):

@@ -87,6 +87,8 @@ class BatcherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Shapes whose service times are remembered."""
     curve_memory: Seconds | UnsetType = UNSET
     """Seconds after which a learned service time refuses nobody any more."""
+    memory_backoff: Seconds | UnsetType = UNSET
+    """Seconds in which no batch of a size that the model had no memory for is tried."""
     max_retry_after: Seconds | UnsetType = UNSET
     """Seconds that a refused caller is asked to stay away at most."""
     max_deaths: Positive | UnsetType = UNSET

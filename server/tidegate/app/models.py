@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -73,25 +73,31 @@ def plan(source: ModelSource, settings: ServeSettings, cores: int) -> Plan:
     Raises:
         ModelLoadFailed: what its ``model.yaml`` says of its batches contradicts itself, or what was given beside it.
     """
-    config, own = source.config, given(source.config)
+    own = given(source.config)
     replicas = (
         settings.replica.replicas if "replicas" in settings.given else own.get("replicas", settings.replica.replicas)
     )
     threads = settings.threads if "threads" in settings.given else own.get("threads", settings.threads)
-    artifact = Artifact(
+    artifact = artifact_of(source, settings.trusted, threads_of(threads, replicas, cores), settings.options)
+    return Plan(
+        source, artifact, msgspec.structs.replace(settings.replica, replicas=replicas), batching_of(source, settings)
+    )
+
+
+def artifact_of(source: ModelSource, trusted: bool, threads: int, options: Mapping[str, str]) -> Artifact:
+    """What a runtime is told of a model; ``options`` go before the model's own."""
+    config = source.config
+    return Artifact(
         source.name,
         source.version,
         source.path,
-        trusted=settings.trusted,
-        threads=threads_of(threads, replicas, cores),
-        options={**config.runtime_options, **settings.options},
+        trusted=trusted,
+        threads=threads,
+        options={**config.runtime_options, **options},
         inputs=specs(config.inputs),
         outputs=specs(config.outputs),
         device=config.device,
         warm_up=config.warm_up,
-    )
-    return Plan(
-        source, artifact, msgspec.structs.replace(settings.replica, replicas=replicas), batching_of(source, settings)
     )
 
 

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.values import check_patience
 
 if TYPE_CHECKING:
-    from tidegate.client import GrpcClient, HttpClient
-    from tidegate.protocol.messages import InferRequest, ModelMetadata, RequestedOutput
+    from tidegate.client import Client
+    from tidegate.protocol.messages import InferRequest, ModelMetadata
     from tidegate.protocol.tensors import Tensor
-
-    Client = HttpClient | GrpcClient
 
 TYPED = Parameter(allow_leading_hyphen=True, negative=(), show_env_var=False, show_default=False)
 """Belongs to one call: it may begin with "-" (stdin, a negative number), and nobody keeps it in the environment."""
@@ -34,10 +33,25 @@ class Server:
     """Use gRPC, at this HOST:PORT, instead of HTTP."""
     binary: Annotated[bool, Parameter(negative="--json")] = False
     """Over HTTP, send and receive tensors as bytes instead of JSON."""
+    timeout: Annotated[float, Parameter(validator=check_patience)] = 60.0
+    """Seconds until a call is given up, retries included. The server is told, and has a second more to say so."""
+    retries: Annotated[int, Parameter(validator=Number(gte=0))] = 0
+    """How often a call is sent again that a server refused for a while, or that did not reach one."""
+
+
+@Parameter(name="*", group=Group("Request", sort_key=2))
+@dataclass(frozen=True)
+class Wishes:
     version: str = ""
     """The model's version; without it the server's default answers."""
-    timeout: Annotated[float, Parameter(validator=check_patience)] = 60.0
-    """Seconds until the call is given up. The server is told, and has a second more to say so itself."""
+    priority: Annotated[int | None, Parameter(validator=Number(gte=0), show_default=False)] = None
+    """How urgent it is: 1 goes first; 0, or nothing, is the server's default."""
+    tenant: str = ""
+    """Whom the request is for, in the header x-tenant-id."""
+    output_names: Annotated[tuple[str, ...], TYPED, Parameter(consume_multiple=True, allow_leading_hyphen=False)] = ()
+    """The outputs to ask for; without it all of them."""
+    param: Annotated[tuple[str, ...], TYPED] = ()
+    """KEY=VALUE, a parameter of the request. Once per parameter."""
 
 
 @Parameter(name="*", group=Group("Values (one of them)", sort_key=0))
@@ -57,8 +71,7 @@ def infer(
     *,
     values: Values = Values(),
     server: Server = Server(),
-    output_names: Annotated[tuple[str, ...], TYPED, Parameter(consume_multiple=True, allow_leading_hyphen=False)] = (),
-    param: Annotated[tuple[str, ...], TYPED] = (),
+    wishes: Wishes = Wishes(),
     output: Annotated[Literal["table", "json"] | None, Parameter(alias="-o")] = None,
 ) -> None:
     """Ask a model that is being served.
@@ -67,44 +80,46 @@ def infer(
     ----------
     model
         The model's name.
-    output_names
-        The outputs to ask for; without it all of them.
-    param
-        KEY=VALUE, a parameter of the request. Once per parameter.
     output
         table or json; without it a table on a terminal and JSON elsewhere.
     """
     from rich.console import Console
 
+    from tidegate.cli.inputs import typed_parameters
     from tidegate.cli.show import show
 
     if sum(map(bool, (values.input, values.data, values.rows))) != 1:
         raise Failure("exactly one of --input, --data and --rows is needed", "see `tidegate infer --help`", Exit.USAGE)
-    from tidegate.client.answers import ServerUnreachable
+    from tidegate.client import ServerUnreachable
     from tidegate.protocol.errors import NotFound
 
-    with _connect(server) as client:
+    with connect(server) as client:
         try:
-            metadata = client.model_metadata(model, server.version, server.timeout)
-            request = _request(model, server.version, values, metadata)
-            request = _with_wishes(request, output_names, param)
-            response = client.infer(request, server.timeout)
+            metadata = client.model_metadata(model, wishes.version)
+            result = client.infer(
+                model,
+                _request(model, wishes.version, values, metadata),
+                outputs=wishes.output_names,
+                parameters=typed_parameters(wishes.param),
+                priority=wishes.priority,
+                tenant=wishes.tenant,
+            )
         except ServerUnreachable as error:
             raise Failure(error.message, NOT_THERE) from error
         except NotFound as error:
-            raise Failure(error.message, _others(client)) from error
+            raise Failure(error.message, others(client)) from error
     console = Console()
-    show(response, output or ("table" if console.is_terminal else "json"), console)
+    show(result.response, output or ("table" if console.is_terminal else "json"), console)
 
 
-def _connect(server: Server) -> Client:
-    if server.grpc:
-        from tidegate.client.grpc import GrpcClient
+def connect(server: Server) -> Client:
+    """A client of the server that the options name."""
+    from tidegate.client import Client, ClientSettings, RetryPolicy
 
-        return GrpcClient(server.grpc)
-    from tidegate.client.http import HttpClient
-
-    return HttpClient(server.url, server.binary)
+    # A person has no budget to keep: who asks for so many attempts gets them.
+    retries = RetryPolicy(max_attempts=server.retries + 1, budget_burst=max(10.0, server.retries))
+    settings = ClientSettings(binary=server.binary, timeout=server.timeout, retries=retries)
+    return Client(f"grpc://{server.grpc}" if server.grpc else server.url, settings)
 
 
 def _request(model: str, version: str, values: Values, metadata: ModelMetadata) -> InferRequest:
@@ -133,25 +148,10 @@ def _body(data: str) -> bytes:
         raise Failure(f"{data[1:]} cannot be read: {error.strerror or error}") from error
 
 
-def _with_wishes(request: InferRequest, outputs: tuple[str, ...], parameters: tuple[str, ...]) -> InferRequest:
-    import msgspec
-
-    from tidegate.cli.inputs import typed_parameters
-    from tidegate.protocol.messages import RequestedOutput
-
-    wanted: tuple[RequestedOutput, ...] = tuple(RequestedOutput(name) for name in outputs) or request.outputs
-    return msgspec.structs.replace(
-        request, outputs=wanted, parameters={**request.parameters, **typed_parameters(parameters)}
-    )
-
-
-def _others(client: Client) -> str:
+def others(client: Client) -> str:
     """What the server has instead, as a hint; "" where it does not say."""
-    from tidegate.client.http import HttpClient
     from tidegate.protocol.errors import TidegateError
 
-    if not isinstance(client, HttpClient):
-        return ""
     try:
         names = client.models()
     except TidegateError:  # the list is not part of the protocol's core: without it there is no hint

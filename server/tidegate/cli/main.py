@@ -36,6 +36,12 @@ The model's signature is fetched first, so that values get its datatypes and sha
 
     tidegate init greeter --kind class
 """,
+    "models inspect": """Show what a model is: its runtime and format, whether it can run code, and its signature.
+
+A path is read from disk, and its model loaded in a process of its own; a name is asked for at a server.
+
+    tidegate models inspect iris.joblib --trusted
+""",
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.
@@ -50,6 +56,8 @@ and in bash
     "version": "Show the version of tidegate and of what it stands on.",
 }
 """What ``--help`` says. It stands here and not with the commands, which are imported only when they run."""
+
+GROUPS = {"models": "Look at models, on disk or being served."}
 
 HELP = """Serve models of any framework behind the Open Inference Protocol v2.
 
@@ -80,8 +88,12 @@ def open_standard_streams() -> None:
 def build() -> App:
     """The command line. Commands are named by import path, so that each is imported only when it is meant."""
     app = App(name="tidegate", help=HELP, version=_version, config=Env(PREFIX), result_action="return_value")
-    for name, text in COMMANDS.items():
-        app.command(f"tidegate.cli.{name}:{name}", name=name, help=text)
+    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    for command, text in COMMANDS.items():
+        group, _, name = command.rpartition(" ")
+        (groups[group] if group else app).command(f"tidegate.cli.{group or name}:{name}", name=name, help=text)
+    for one in groups.values():
+        app.command(one)
     return app
 
 

@@ -1,9 +1,12 @@
 """From a server's status to the error that it stands for: the way back of protocol/errors.py.
 
-Several errors share a status, so the caller gets the widest of them, with the server's own words.
+Several errors share a status, so the caller gets the widest of them, with the server's own words. RESOURCE_EXHAUSTED is
+the exception: as for OpenTelemetry's exporters, it can be tried again only where the server says when.
 """
 
 from __future__ import annotations
+
+from math import isfinite
 
 from tidegate.protocol.errors import (
     DeadlineExceeded,
@@ -52,7 +55,7 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.INVALID_ARGUMENT: InvalidRequest,
     GrpcStatus.DEADLINE_EXCEEDED: DeadlineExceeded,
     GrpcStatus.NOT_FOUND: NotFound,
-    GrpcStatus.RESOURCE_EXHAUSTED: Overloaded,
+    GrpcStatus.RESOURCE_EXHAUSTED: OutOfMemory,
     GrpcStatus.FAILED_PRECONDITION: ModelLoadFailed,
     GrpcStatus.PERMISSION_DENIED: ModelLoadFailed,
     GrpcStatus.OUT_OF_RANGE: InvalidRequest,
@@ -63,7 +66,11 @@ _GRPC: dict[int, type[TidegateError]] = {
 
 
 class ServerUnreachable(Unavailable):
-    """No answer came at all: nothing listens there, or the connection broke before the answer was whole."""
+    """The request did not arrive: nothing listens there, or the connection was not taken in time."""
+
+
+class ConnectionLost(ServerUnreachable):
+    """The connection broke before the answer was whole: the request may have been executed, or not."""
 
 
 def from_http(status: int, message: str, retry_after: float | None = None) -> TidegateError:
@@ -74,6 +81,11 @@ def from_http(status: int, message: str, retry_after: float | None = None) -> Ti
     return error
 
 
-def from_grpc(status: int, message: str) -> TidegateError:
-    """The error of a gRPC status code."""
-    return _GRPC.get(status, InternalError)(message)
+def from_grpc(status: int, message: str, retry_after: float | None = None) -> TidegateError:
+    """The error of a gRPC status code; ``retry_after`` in seconds, infinite where the server forbids another try."""
+    kind = _GRPC.get(status, InternalError)
+    if kind is OutOfMemory and retry_after is not None and isfinite(retry_after):
+        kind = Overloaded
+    error = kind(message)
+    error.retry_after = retry_after
+    return error

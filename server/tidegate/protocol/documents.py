@@ -1,4 +1,4 @@
-"""The small JSON documents of v2: the server's and a model's metadata, statistics, and the one form of an error.
+"""The small JSON documents of v2: metadata of server and models, statistics, the repository, the one form of an error.
 
 What the protocol's metadata does not show (batch dimension, accepted datatypes) is not in them, so that a decoded
 signature has the defaults there.
@@ -6,8 +6,8 @@ signature has the defaults there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,8 +15,11 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError, shown
 from tidegate.protocol.json_document import read
 from tidegate.protocol.messages import ModelMetadata, ServerMetadata, TensorSpec
+from tidegate.protocol.repository import ModelIndex
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.tensors import Buffer
+
+T = TypeVar("T")
 
 SHOWN = 1024
 """Characters of another server's error that we pass on."""
@@ -46,7 +49,36 @@ class _Error(msgspec.Struct):
     detail: Any = None
 
 
+class _Server(msgspec.Struct):
+    """MLServer has no extensions where it has none."""
+
+    name: str
+    version: str = ""
+    extensions: tuple[str, ...] | None = None
+
+
+class _Index(msgspec.Struct):
+    """Triton leaves out what it does not know, MLServer writes null or ""."""
+
+    name: str
+    version: str | None = None
+    state: str | None = None
+    reason: str | None = None
+
+
+class _Statistics(msgspec.Struct):
+    model_stats: tuple[ModelStatistics, ...]
+
+
+class _Names(msgspec.Struct):
+    models: list[str]
+
+
 _ENCODER = msgspec.json.Encoder()
+_SERVER = msgspec.json.Decoder(_Server)
+_INDEX = msgspec.json.Decoder(list[_Index])
+_STATISTICS = msgspec.json.Decoder(_Statistics)
+_NAMES = msgspec.json.Decoder(_Names)
 _MODEL = msgspec.json.Decoder(_Model)
 _ERROR = msgspec.json.Decoder(_Error)
 
@@ -54,6 +86,16 @@ _ERROR = msgspec.json.Decoder(_Error)
 def encode_server_metadata(metadata: ServerMetadata) -> bytes:
     """``{"name", "version", "extensions"}``"""
     return _ENCODER.encode(metadata)
+
+
+def decode_server_metadata(text: Buffer) -> ServerMetadata:
+    """What a server says of itself.
+
+    Raises:
+        InvalidResponse: it is not v2's form.
+    """
+    server = _answered(_SERVER, text, "the metadata")
+    return ServerMetadata(server.name, server.version, server.extensions or ())
 
 
 def encode_model_metadata(metadata: ModelMetadata) -> bytes:
@@ -76,10 +118,7 @@ def decode_model_metadata(text: Buffer) -> ModelMetadata:
     Raises:
         InvalidResponse: it is not v2's form.
     """
-    try:
-        model = read(_MODEL, text, "the metadata")
-    except InvalidRequest as error:
-        raise InvalidResponse(error.message) from error
+    model = _answered(_MODEL, text, "the metadata")
     return ModelMetadata(
         name=model.name,
         platform=model.platform or "",
@@ -95,6 +134,44 @@ def encode_statistics(models: Sequence[ModelStatistics]) -> bytes:
     return _ENCODER.encode({"model_stats": models})
 
 
+def decode_statistics(text: Buffer) -> tuple[ModelStatistics, ...]:
+    """The statistics that any v2 server tells. Those of single responses, which Triton adds, are left out.
+
+    Raises:
+        InvalidResponse: it is not v2's form.
+    """
+    return _answered(_STATISTICS, text, "the statistics").model_stats
+
+
+def decode_models(text: Buffer) -> list[str]:
+    """The names in ``{"models": […]}``, the list that KServe and tidegate have beyond the protocol.
+
+    Raises:
+        InvalidResponse: it has another form.
+    """
+    return _answered(_NAMES, text, "the list of models").models
+
+
+def decode_index(text: Buffer) -> tuple[ModelIndex, ...]:
+    """The models of a repository.
+
+    Raises:
+        InvalidResponse: it is not v2's form.
+    """
+    found = _answered(_INDEX, text, "the index")
+    return tuple(ModelIndex(one.name, one.version or "", one.state or "", one.reason or "") for one in found)
+
+
+def encode_index_request(ready: bool) -> bytes:
+    """``{"ready": …}``: whether only models that are ready are asked for."""
+    return _ENCODER.encode({"ready": ready})
+
+
+def encode_load_request(parameters: Mapping[str, bool | int | str | bytes]) -> bytes:
+    """``{"parameters": {…}}``; bytes, which are the files of a model, in base64."""
+    return _ENCODER.encode({"parameters": parameters} if parameters else {})
+
+
 def encode_error(error: TidegateError) -> bytes:
     """``{"error": message}``. A message quotes whatever it was given, so half a surrogate pair in it is escaped."""
     return _ENCODER.encode({"error": error.message.encode("utf-8", "backslashreplace").decode()})
@@ -106,10 +183,7 @@ def decode_error(text: Buffer) -> str:
     Raises:
         InvalidResponse: it is neither ``{"error": …}`` nor FastAPI's ``{"detail": …}``.
     """
-    try:
-        document = read(_ERROR, text, "the error")
-    except InvalidRequest as error:
-        raise InvalidResponse(error.message) from error
+    document = _answered(_ERROR, text, "the error")
     message = document.error if document.error is not None else document.detail
     if message is None:
         raise InvalidResponse("the error has no member 'error'")
@@ -118,3 +192,10 @@ def decode_error(text: Buffer) -> str:
 
 def _specs(tensors: list[_Tensor] | None) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in tensors or ())
+
+
+def _answered(decoder: msgspec.json.Decoder[T], text: Buffer, what: str) -> T:
+    try:
+        return read(decoder, text, what)
+    except InvalidRequest as error:
+        raise InvalidResponse(error.message) from error

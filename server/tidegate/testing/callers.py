@@ -20,8 +20,9 @@ from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.exceptions import GRPCError
 
 from tidegate.client.answers import from_grpc, from_http
-from tidegate.client.grpc import SERVICE, Bytes
-from tidegate.client.http import JSON_LENGTH
+from tidegate.client.grpc_calls import SERVICE
+from tidegate.client.grpc_transport import Bytes
+from tidegate.client.http_calls import JSON_LENGTH
 from tidegate.protocol import documents, grpc, rest
 from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.protocol.messages import InferRequest, InferResponse

@@ -32,6 +32,13 @@ from tidegate.protocol.grpc.infer import (
     encode_infer_response,
     parse_infer_request,
 )
+from tidegate.protocol.grpc.repository import (
+    decode_index,
+    encode_index_request,
+    encode_load_request,
+    encode_unload_request,
+)
+from tidegate.protocol.grpc.retry_info import decode_retry_delay
 from tidegate.protocol.grpc.statistics import (
     decode_statistics,
     decode_statistics_request,
@@ -43,6 +50,7 @@ __all__ = [
     "ParsedRequest",
     "RepositoryRequest",
     "check_empty_request",
+    "decode_index",
     "decode_infer_request",
     "decode_infer_response",
     "decode_model_metadata",
@@ -50,14 +58,17 @@ __all__ = [
     "decode_model_request",
     "decode_parsed_request",
     "decode_repository_request",
+    "decode_retry_delay",
     "decode_server_live",
     "decode_server_metadata",
     "decode_server_ready",
     "decode_statistics",
     "decode_statistics_request",
     "descriptor_set",
+    "encode_index_request",
     "encode_infer_request",
     "encode_infer_response",
+    "encode_load_request",
     "encode_model_metadata",
     "encode_model_ready",
     "encode_model_request",
@@ -67,6 +78,7 @@ __all__ = [
     "encode_server_ready",
     "encode_statistics",
     "encode_statistics_request",
+    "encode_unload_request",
     "parse_infer_request",
     "parse_message",
 ]

@@ -97,7 +97,7 @@ def length_delimited(number: int, size: int) -> bytes:
 def _counted(view: memoryview, bounds: Mapping[int, Bound]) -> Iterator[tuple[int, int, int, int]]:
     counts = dict.fromkeys(bounds, 0)
     others = 0
-    for field in _fields(view):
+    for field in fields(view):
         bound = bounds.get(field[0])
         if bound is None:
             others += 1
@@ -110,7 +110,7 @@ def _counted(view: memoryview, bounds: Mapping[int, Bound]) -> Iterator[tuple[in
         yield field
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int, int, int]]:
+def fields(view: memoryview) -> Iterator[tuple[int, int, int, int]]:
     """Each field as its number, where it starts, where its content starts, and where it ends."""
     size = len(view)
     position = 0

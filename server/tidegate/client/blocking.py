@@ -1,0 +1,142 @@
+"""The client for everybody else: the asynchronous one, in an event loop that a thread of its own runs.
+
+One deadline can bound a call only where the call can be given up at any point, which blocking sockets do not allow: a
+server that sends a byte now and then keeps them waiting for ever. So there is no second client over blocking sockets,
+and what is true of AsyncClient is true of this one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from tidegate.client.asynchronous import AsyncClient
+from tidegate.client.attempts import Chance
+from tidegate.client.settings import DEFAULT_SETTINGS, ClientSettings
+from tidegate.protocol.errors import RequestCancelled
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class LoopThread:
+    """An event loop in a thread. Begun by the first ``run``; a daemon, so that nobody who forgets it waits for it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine there and wait for it; an interruption of the wait cancels it.
+
+        Raises:
+            RequestCancelled: this was closed meanwhile.
+            RuntimeError: this is closed.
+        """
+        try:
+            future = asyncio.run_coroutine_threadsafe(main, self._started())
+        except RuntimeError:
+            main.close()
+            raise
+        try:
+            return future.result()
+        except CancelledError:
+            raise RequestCancelled("the client was closed before the answer came") from None
+        finally:
+            future.cancel()  # for KeyboardInterrupt: one that is done is not changed by it
+
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what runs, run ``last``, and end the thread. A second call does nothing."""
+        with self._lock:
+            self._closed = True
+            loop, self._loop = self._loop, None
+        if loop is None or self._thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        self._thread.join()
+        loop.close()
+
+    def _started(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed")
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread.start()
+            return self._loop
+
+
+async def _ended(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await last()
+    await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Client, P], T]:
+    """The method of AsyncClient as one that waits for its result."""
+
+    @wraps(method)
+    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._thread.run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+class Client:
+    """One server: ``http://``, ``https://``, ``grpc://`` or ``grpcs://``. Use it as a context manager, or close it.
+
+    Any number of threads may share it; their calls run side by side. It is not carried over a fork: make one in each
+    process. Its calls and their errors are those of AsyncClient.
+
+    Raises:
+        InvalidRequest: the URL is no address.
+    """
+
+    def __init__(
+        self, url: str, settings: ClientSettings = DEFAULT_SETTINGS, *, chance: Chance = random.random
+    ) -> None:
+        self._client = AsyncClient(url, settings, chance=chance)
+        self._thread = LoopThread(f"tidegate client of {url}")
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("AsyncClient", "Client", 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the calls that other threads still make, and close the connections."""
+        self._thread.close(self._client.close)
+
+    infer = _blocking(AsyncClient.infer)
+    server_live = _blocking(AsyncClient.server_live)
+    server_ready = _blocking(AsyncClient.server_ready)
+    server_metadata = _blocking(AsyncClient.server_metadata)
+    model_ready = _blocking(AsyncClient.model_ready)
+    model_metadata = _blocking(AsyncClient.model_metadata)
+    statistics = _blocking(AsyncClient.statistics)
+    models = _blocking(AsyncClient.models)
+    repository_index = _blocking(AsyncClient.repository_index)
+    load_model = _blocking(AsyncClient.load_model)
+    unload_model = _blocking(AsyncClient.unload_model)
