@@ -23,7 +23,7 @@ from tidegate.protocol.messages import ModelMetadata
 from tidegate.protocol.tensors import Buffer, Parameters, Tensor
 from tidegate.replicas.batch import Batch, BatchResult, BatchTensor
 from tidegate.replicas.connection import Connection
-from tidegate.replicas.dispatch import Work
+from tidegate.replicas.lane import Work
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.channel import Channel
 from tidegate.runtimes.frames import (
@@ -53,6 +53,7 @@ class Scene:
         self.outcomes: list[tuple[Work, BatchResult | TidegateError]] = []
         self.free_when_finished: list[int] = []
         self.came_back: list[Work] = []
+        self.responses: list[BatchResult] = []
         self.answered: dict[int, asyncio.Future[BatchResult | TidegateError]] = {}
         self.pumps = 0
         self.woken = 0
@@ -73,6 +74,9 @@ class Scene:
 
     def returned(self, link: Connection, work: Work) -> None:
         self.came_back.append(work)
+
+    def responded(self, link: Connection, work: Work, response: BatchResult, infer_seconds: float) -> None:
+        self.responses.append(response)
 
     def pump(self, link: Connection) -> None:
         self.pumps += 1

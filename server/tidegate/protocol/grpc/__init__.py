@@ -30,6 +30,8 @@ from tidegate.protocol.grpc.infer import (
     decode_parsed_request,
     encode_infer_request,
     encode_infer_response,
+    encode_stream_error,
+    encode_stream_response,
     parse_infer_request,
 )
 from tidegate.protocol.grpc.statistics import (
@@ -67,6 +69,8 @@ __all__ = [
     "encode_server_ready",
     "encode_statistics",
     "encode_statistics_request",
+    "encode_stream_error",
+    "encode_stream_response",
     "parse_infer_request",
     "parse_message",
 ]
