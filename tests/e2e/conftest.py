@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,17 @@ def start(tmp_path: Path, temporary: Path) -> Callable[..., Serving]:
         return server
 
     return start
+
+
+@pytest.fixture
+def serving(start: Callable[..., Serving]) -> Callable[..., AbstractContextManager[Serving]]:
+    """As ``start``, for a server that a test uses and that then has to end well."""
+
+    @contextmanager
+    def serving(*words: str, **spec: Any) -> Iterator[Serving]:
+        with start(*words, **spec) as server:
+            yield server
+            if server.process.poll() is None:
+                assert server.stop() == 0
+
+    return serving

@@ -7,7 +7,7 @@ import gc
 import struct
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -83,6 +83,13 @@ class Model:
 
     def statistics(self) -> RevisionStatistics:
         return RevisionStatistics(batcher=None, replicas={"ready": 1}, executed={}, last_inference=5.0)
+
+    async def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[Answer, None]:
+        self.executions.append(Execution(request, deadline, caller))
+        self.answers.append(Answer(request))
+        yield self.answers[-1]
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         if deadline <= asyncio.get_running_loop().time():

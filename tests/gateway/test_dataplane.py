@@ -333,5 +333,13 @@ def test_the_servers_metadata_names_what_is_served() -> None:
     assert msgspec.to_builtins(plane().server_metadata()) == {
         "name": "tidegate",
         "version": "0",
-        "extensions": ("binary_tensor_data", "parameters", "statistics"),
+        "extensions": (
+            "binary_tensor_data",
+            "generate",
+            "parameters",
+            "schedule_policy",
+            "sequence",
+            "sequence(string_id)",
+            "statistics",
+        ),
     }

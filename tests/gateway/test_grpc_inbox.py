@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.grpc.inbox import Inbox
-from tidegate.protocol.errors import InvalidRequest, Overloaded, PayloadTooLarge
+from tidegate.protocol.errors import InvalidRequest, Overloaded, PayloadTooLarge, ShuttingDown
 from tidegate.testing.served_grpc import framed
 
 
@@ -166,5 +166,42 @@ def test_a_reader_waits_for_the_end() -> None:
         assert not reader.done()
         peer.inbox.end()
         assert bytes((await reader).data) == b"ab"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_message_may_be_kept(closed: bool) -> None:
+    """It is held until it is given back, also when the next is read, and not once more after the call is over."""
+
+    async def main() -> None:
+        peer = Peer()
+        for content in (b"kept", b"read on"):
+            peer.inbox.feed(framed(content), len(framed(content)))
+        await peer.inbox.next()
+        give = peer.inbox.keep()
+        await peer.inbox.next()
+        assert repr(peer.budget) == f"<Budget {5 + 4 + 5 + 7} of {1 << 20} bytes held>"
+        if closed:
+            peer.inbox.close()
+            give()
+            assert repr(peer.budget) == f"<Budget 0 of {1 << 20} bytes held>"
+        else:
+            give()
+            assert repr(peer.budget) == f"<Budget {5 + 7} of {1 << 20} bytes held>"
+
+    asyncio.run(main())
+
+
+def test_an_inbox_takes_no_more_messages() -> None:
+    """Whoever waits for the next is told why."""
+
+    async def main() -> None:
+        peer = Peer()
+        waiting = asyncio.ensure_future(peer.inbox.next())
+        await asyncio.sleep(0)
+        peer.inbox.refuse(ShuttingDown())
+        with pytest.raises(ShuttingDown):
+            await waiting
 
     asyncio.run(main())

@@ -58,7 +58,22 @@ def test_refusals_are_counted(server: Served) -> None:
     ("path", "document"),
     [
         ("", {"status": "alive"}),
-        ("/v2", {"name": "tidegate", "version": "0", "extensions": ["binary_tensor_data", "parameters", "statistics"]}),
+        (
+            "/v2",
+            {
+                "name": "tidegate",
+                "version": "0",
+                "extensions": [
+                    "binary_tensor_data",
+                    "generate",
+                    "parameters",
+                    "schedule_policy",
+                    "sequence",
+                    "sequence(string_id)",
+                    "statistics",
+                ],
+            },
+        ),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2/models", {"models": ["m", "waiting"]}),

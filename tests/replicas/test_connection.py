@@ -23,10 +23,12 @@ from tidegate.protocol.messages import ModelMetadata
 from tidegate.protocol.tensors import Buffer, Parameters, Tensor
 from tidegate.replicas.batch import Batch, BatchResult, BatchTensor
 from tidegate.replicas.connection import Connection
-from tidegate.replicas.dispatch import Work
+from tidegate.replicas.lane import Work
 from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.streams import Progress
 from tidegate.runtimes.channel import Channel
 from tidegate.runtimes.frames import (
+    Acknowledge,
     ChannelBroken,
     Content,
     Error,
@@ -34,10 +36,12 @@ from tidegate.runtimes.frames import (
     Kind,
     Load,
     Loaded,
+    Partial,
     Placed,
     Predict,
     Result,
     SlotUse,
+    Window,
 )
 from tidegate.runtimes.memory import anonymous_memory
 
@@ -53,6 +57,7 @@ class Scene:
         self.outcomes: list[tuple[Work, BatchResult | TidegateError]] = []
         self.free_when_finished: list[int] = []
         self.came_back: list[Work] = []
+        self.responses: asyncio.Queue[BatchResult] = asyncio.Queue()
         self.answered: dict[int, asyncio.Future[BatchResult | TidegateError]] = {}
         self.pumps = 0
         self.woken = 0
@@ -73,6 +78,9 @@ class Scene:
 
     def returned(self, link: Connection, work: Work) -> None:
         self.came_back.append(work)
+
+    def responded(self, link: Connection, work: Work, response: BatchResult, infer_seconds: float) -> None:
+        self.responses.put_nowait(response)
 
     def pump(self, link: Connection) -> None:
         self.pumps += 1
@@ -452,5 +460,108 @@ def test_tensor_of_bytes() -> None:
         assert isinstance(result, BatchResult)
         assert result.outputs[0].numpy().tolist() == [b"a", b"bc"]
         scene.close()
+
+    run(main)
+
+
+def one(number: int) -> Partial:
+    return Partial(number, (Placed("x", Datatype.FP32, (4,), 0, 16),), 0.25)
+
+
+async def streaming(scene: Scene) -> tuple[Work, int]:
+    """A stream that the worker has, and its number there."""
+    work = scene.work(SMALL)
+    work.streams = Progress()
+    assert scene.connection.execute(work)
+    frame = await scene.sent()
+    assert isinstance(frame.content, Predict)
+    assert frame.content.window == Window(2, 1 << 20)
+    return work, frame.request
+
+
+def test_a_response_is_acknowledged_when_it_is_released() -> None:
+    """And the time for an execution does not count while one is unread."""
+
+    async def main() -> None:
+        scene = Scene(stream_responses=2)
+        work, request = await streaming(scene)
+        assert scene.connection.executing_since is not None
+        for number in (0, 1):
+            scene.answer(request, one(number), SMALL.tobytes(), Kind.PARTIAL)
+        responses = [await scene.responses.get() for _ in range(2)]
+        assert scene.connection.executing_since is None
+        for number in (1, 0):
+            assert (responses[number].outputs[0].numpy() == SMALL).all()
+            responses[number].release()
+            frame = await scene.sent()
+            assert (frame.kind, frame.request, frame.content) == (Kind.ACKNOWLEDGE, request, Acknowledge(number))
+        assert scene.connection.executing_since is not None
+        scene.answer(request, Result((), 1.0))
+        assert isinstance(await scene.outcome(work), BatchResult)
+        scene.close()
+
+    run(main)
+
+
+def test_a_response_in_a_memory_of_its_own() -> None:
+    """It outlives the end of the stream, whose release is told to nobody."""
+
+    async def main() -> None:
+        scene = Scene(stream_responses=2)
+        work, request = await streaming(scene)
+        descriptor = anonymous_memory(LARGE.nbytes)
+        os.pwrite(descriptor, LARGE.tobytes(), 0)
+        placed = Placed("x", Datatype.FP32, LARGE.shape, 0, LARGE.nbytes)
+        scene.worker.send(Frame(Kind.PARTIAL, request, 1, Partial(0, (placed,)), descriptors=1), (descriptor,))
+        os.close(descriptor)
+        scene.answer(request, Result((), 1.0))
+        await scene.outcome(work)
+        response = await scene.responses.get()
+        assert (response.outputs[0].numpy() == LARGE).all()
+        response.release()
+        assert scene.received.empty()
+        scene.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        pytest.param((1,), "response 1 comes where 0 were", id="out of order"),
+        pytest.param((0, 0), "response 0 comes where 1 were", id="twice"),
+        pytest.param((0, 1, 2), "does not wait for its responses to be read", id="over the window"),
+    ],
+)
+def test_a_worker_that_streams_as_it_likes_is_broken(numbers: tuple[int, ...], text: str) -> None:
+    """It could fill the memory."""
+
+    async def main() -> None:
+        scene = Scene(stream_responses=2)
+        _, request = await streaming(scene)
+        for number in numbers:
+            scene.answer(request, one(number), SMALL.tobytes(), Kind.PARTIAL)
+        assert text in str(await scene.broken)
+        scene.close()
+
+    run(main)
+
+
+def test_a_response_to_no_stream_is_broken() -> None:
+    """As is a result of a stream that has outputs; one to a request that is over is dropped."""
+
+    async def main() -> None:
+        scene = Scene()
+        scene.answer(77, one(0), SMALL.tobytes(), Kind.PARTIAL)
+        assert scene.connection.execute(scene.work(SMALL))
+        request = (await scene.sent()).request
+        scene.answer(request, one(0), SMALL.tobytes(), Kind.PARTIAL)
+        assert "or to no stream" in str(await scene.broken)
+        scene.close()
+        other = Scene(stream_responses=2)
+        _, request = await streaming(other)
+        other.answer(request, Result(one(0).outputs, 0.0), SMALL.tobytes())
+        assert "the result of a stream has outputs" in str(await other.broken)
+        other.close()
 
     run(main)

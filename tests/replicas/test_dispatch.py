@@ -26,7 +26,8 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.messages import InferRequest, ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.batch import BatchResult, size_of
-from tidegate.replicas.dispatch import Dispatcher, Work
+from tidegate.replicas.dispatch import Dispatcher
+from tidegate.replicas.lane import Work
 from tidegate.telemetry.statistics import Answered, Executed
 from tidegate.testing.clock import run_virtual
 

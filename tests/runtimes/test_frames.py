@@ -13,6 +13,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.runtimes.frames import (
     HEADER_BYTES,
+    Acknowledge,
     Bounds,
     ChannelBroken,
     Decoder,
@@ -66,6 +67,7 @@ contents: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.PARTIAL: st.builds(Partial, counts, placed),
     Kind.ERROR: st.builds(Error, names, names, st.none() | seconds),
     Kind.STATISTICS: st.none() | st.builds(Statistics, counts, counts, seconds),
+    Kind.ACKNOWLEDGE: st.builds(Acknowledge, counts),
     Kind.FORGET: st.builds(Forget, st.lists(counts, max_size=5).map(tuple)),
 }
 

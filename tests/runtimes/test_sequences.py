@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, Overloaded
+from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed
 from tidegate.protocol.tensors import Parameter
 from tidegate.runtimes.runtime import Artifact
 from tidegate.runtimes.sequences import Sequences, Step, read_sequences, read_step
@@ -68,14 +68,17 @@ def test_an_unknown_sequence_is_named() -> None:
     )
 
 
-def test_one_too_many_is_told_when_to_come_back() -> None:
-    """When the sequence that is idle for longest will be forgotten."""
-    sequences = Sequences[int](most=1, idle_seconds=IDLE)
-    sequences.keep(Step(1, start=True), 1, 100.0)
-    with pytest.raises(Overloaded, match=r"^1 sequences are open, which is the most") as caught:
-        sequences.take(Step(2, start=True), 104.0)
-    assert caught.value.retry_after == 6.0
-    assert sequences.take(Step(2, start=True), 110.0) is None
+def test_one_too_many_takes_the_place_of_the_least_recently_used() -> None:
+    """Which the gateway has given up long ago, and which is told so should it come back."""
+    sequences = Sequences[int](most=2, idle_seconds=IDLE)
+    for id in (1, 2):
+        sequences.keep(Step(id, start=True), id, 100.0)
+    sequences.keep(Step(1), 1, 101.0)
+    assert sequences.take(Step(3, start=True), 104.0) is None
+    sequences.keep(Step(3, start=True), 3, 104.0)
+    assert sequences.take(Step(1), 104.0) == 1
+    with pytest.raises(InvalidRequest, match="sequence 2 is not known"):
+        sequences.take(Step(2), 104.0)
 
 
 def test_a_number_and_its_text_are_two_sequences() -> None:
@@ -89,9 +92,9 @@ def test_a_number_and_its_text_are_two_sequences() -> None:
 def test_the_bounds_are_options() -> None:
     """A whole number each."""
     sequences = read_sequences(Artifact("m", "1", Path("m"), options={"max_sequences": "1"}))
-    sequences.keep(Step(1), None, 0.0)
-    with pytest.raises(Overloaded):
-        sequences.take(Step(2, start=True), 0.0)
+    for id in (1, 2):
+        sequences.keep(Step(id), None, 0.0)
+    assert len(sequences) == 1
     with pytest.raises(ModelLoadFailed, match="option 'sequence_idle_seconds' is 'x', expected a whole number"):
         read_sequences(Artifact("m", "1", Path("m"), options={"sequence_idle_seconds": "x"}))
 
@@ -125,10 +128,6 @@ class AgainstAList(RuleBasedStateMachine):
             assert not start
             assert id not in self.model
             return
-        except Overloaded:
-            assert start
-            assert len(self.model) == MOST
-            return
         assert state == (None if start else self.model[id][0])
         if fails:
             return
@@ -137,6 +136,8 @@ class AgainstAList(RuleBasedStateMachine):
         self.model.pop(id, None)
         if not end:
             self.model[id] = (self.count, self.now)
+            if len(self.model) > MOST:
+                del self.model[min(self.model, key=lambda key: self.model[key][0])]
 
     @invariant()
     def it_is_bounded(self) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from tidegate.protocol.datatypes import Datatype
 from tidegate.runtimes.frames import (
+    Acknowledge,
     Decoder,
     Error,
     Frame,
@@ -27,11 +28,13 @@ from tidegate.runtimes.frames import (
     Kind,
     Load,
     Loaded,
+    Partial,
     Placed,
     Predict,
     Result,
     SlotUse,
     Statistics,
+    Window,
     encode,
 )
 from tidegate.runtimes.memory import map_memory
@@ -426,3 +429,81 @@ def test_nonsense_ends_the_connection_only(start: Callable[..., Started], model:
     with contextlib.suppress(ConnectionResetError), pytest.raises(EOFError):
         stranger.receive()
     assert good.load(model).kind is Kind.LOADED
+
+
+@pytest.fixture
+def streams(tmp_path: Path) -> Path:
+    path = tmp_path / "s.fake.json"
+    inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]
+    path.write_text(json.dumps({"inputs": inputs, "decoupled": True, "tally": str(tmp_path / "tally")}))
+    return path
+
+
+def begin_stream(gateway: Gateway, inline: int = 1 << 14, **parameters: Any) -> None:
+    """Request 5, whose model may be two responses ahead."""
+    placed = (Placed("x", Datatype.FP32, (1, 4), 0, 16),)
+    predict = Predict(placed, (), parameters, inline, window=Window(2, 1 << 20))
+    gateway.send(Frame(Kind.PREDICT, 5, 1, predict, X.tobytes()))
+
+
+def test_a_stream_waits_for_its_reader(start: Callable[..., Started], streams: Path) -> None:
+    """It is as far ahead as its window allows, and goes on with each response that is acknowledged."""
+    gateway = start().connect()
+    gateway.load(streams)
+    begin_stream(gateway, responses=5)
+    for number in range(5):
+        if number > 1:
+            gateway.send(Frame(Kind.PING, 9))
+            assert gateway.receive().kind is Kind.PONG
+            gateway.send(Frame(Kind.ACKNOWLEDGE, 5, 1, Acknowledge(number - 2)))
+        frame = gateway.receive()
+        assert isinstance(frame.content, Partial)
+        assert (frame.kind, frame.content.number, frame.tensors) == (Kind.PARTIAL, number, X.tobytes())
+    result = gateway.receive()
+    assert isinstance(result.content, Result)
+    assert (result.kind, result.content.outputs) == (Kind.RESULT, ())
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_stream_is_cancelled(start: Callable[..., Started], streams: Path, gone: bool) -> None:
+    """By its gateway, or with it: the model is ended, and the next request executed."""
+    worker = start()
+    gateway, other = worker.connect(), worker.connect()
+    gateway.load(streams)
+    begin_stream(gateway, responses=1 << 40)
+    for _ in range(2):
+        assert gateway.receive().kind is Kind.PARTIAL
+    if gone:
+        gateway.socket.close()
+    else:
+        gateway.send(Frame(Kind.CANCEL, 5, 1))
+        error = gateway.receive().content
+        assert isinstance(error, Error)
+        assert error.kind == "RequestCancelled"
+    begin_stream(other, responses=1)
+    assert [other.receive().kind, other.receive().kind] == [Kind.PARTIAL, Kind.RESULT]
+    assert streams.with_name("tally").read_text() == "3\n1\n"
+
+
+def test_a_large_response_comes_in_a_memory_of_its_own(start: Callable[..., Started], streams: Path) -> None:
+    """As an answer does that is too large for a frame."""
+    gateway = start().connect()
+    gateway.load(streams)
+    begin_stream(gateway, inline=8)
+    frame = gateway.receive()
+    assert (frame.kind, frame.descriptors, frame.tensors) == (Kind.PARTIAL, 1, b"")
+    [descriptor] = gateway.descriptors
+    with map_memory(descriptor, 16, writable=False) as memory:
+        assert memory[:16] == X.tobytes()
+    os.close(descriptor)
+
+
+def test_an_error_ends_a_stream(start: Callable[..., Started], streams: Path) -> None:
+    """After the responses before it."""
+    gateway = start().connect()
+    gateway.load(streams)
+    begin_stream(gateway, 1 << 14, after=1, **{"raise": "no"})
+    assert gateway.receive().kind is Kind.PARTIAL
+    error = gateway.receive().content
+    assert isinstance(error, Error)
+    assert (error.kind, error.message) == ("ExecutionFailed", "ValueError: no")

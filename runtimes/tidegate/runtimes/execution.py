@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from tidegate.protocol.errors import ExecutionFailed, OutOfMemory, TidegateError
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters, Tensor
 from tidegate.runtimes.exhaustion import out_of_memory
-from tidegate.runtimes.runtime import Arrays, Model
+from tidegate.runtimes.runtime import Arrays, Model, StreamingModel
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +34,59 @@ def execute(model: Model, inputs: Sequence[Tensor], outputs: Sequence[str], para
         TidegateError: one that the model raised itself, as it is.
     """
     arrays = {tensor.name: tensor.numpy() for tensor in inputs}
-    try:
+    with _foreign():
         answer = model.predict(arrays, outputs, parameters)
+    rows = inputs[0].shape[0] if inputs and inputs[0].shape and model.metadata.batch_dimension else None
+    return collect(model.metadata, answer, outputs, rows)
+
+
+def stream(
+    model: StreamingModel, inputs: Sequence[Tensor], outputs: Sequence[str], parameters: Parameters
+) -> Generator[list[Tensor], None, None]:
+    """The responses to one request, each as ``execute`` returns it but with any number of rows.
+
+    The tensors may lie over memory that the model owns: copy them before the next step. Closing ends the model's work.
+
+    Raises:
+        OutOfMemory, ExecutionFailed, TidegateError: as in ``execute``, also after some responses.
+    """
+    arrays = {tensor.name: tensor.numpy() for tensor in inputs}
+    with _foreign():
+        answers = iter(model.stream(arrays, outputs, parameters))
+    try:
+        while True:
+            with _foreign():
+                answer = next(answers, _OVER)
+            if answer is _OVER:
+                return
+            yield collect(model.metadata, answer, outputs, None)
+    finally:
+        _end(answers)
+
+
+_OVER: Any = object()
+
+
+def _end(answers: Iterator[Arrays]) -> None:
+    """Close a model's iterator, if it is of a kind that can be: a generator is."""
+    try:
+        if (close := getattr(answers, "close", None)) is not None:
+            close()
+    except BaseException:  # the request has its answer already
+        log.exception("the model raised while its stream was closed")
+
+
+@contextmanager
+def _foreign() -> Iterator[None]:
+    """What a model raises, as one of our errors."""
+    try:
+        yield
     except TidegateError:
         raise
     except BaseException as error:  # a model may raise anything, SystemExit too; the worker goes on with the next batch
         log.exception("the model raised")
         kind = OutOfMemory if out_of_memory(error) else ExecutionFailed
         raise kind(described(error)) from error
-    rows = inputs[0].shape[0] if inputs and inputs[0].shape and model.metadata.batch_dimension else None
-    return collect(model.metadata, answer, outputs, rows)
 
 
 def collect(metadata: ModelMetadata, answer: Arrays, outputs: Sequence[str], rows: int | None) -> list[Tensor]:

@@ -58,11 +58,12 @@ class Kind(IntEnum):
     RESULT = 7
     """The one answer of a request, unless it is an ERROR."""
     PARTIAL = 8
-    """A part of a streamed answer, before its RESULT."""
+    """One response of a stream, before the RESULT that ends it, which has no outputs."""
     ERROR = 9
     """Answers whatever frame has the same request id."""
     CANCEL = 10
-    """Do not start the request of this id; it is answered all the same, so that its slot is known to be free."""
+    """Do not start the request of this id, and end it if it is a stream that runs. It is answered all the same, so that
+    its slot is known to be free."""
     PING = 11
     PONG = 12
     STATISTICS = 13
@@ -71,6 +72,8 @@ class Kind(IntEnum):
     """Worker: it finishes what it has and ends; send it no more."""
     FORGET = 15
     """Gateway: these slots are gone, unmap them."""
+    ACKNOWLEDGE = 16
+    """Gateway: one response of the stream of this id is read, so that there is room for another."""
 
 
 class Placed(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -117,8 +120,18 @@ class Loaded(msgspec.Struct, frozen=True, array_like=True):
     seconds: float
 
 
+class Window(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How far a stream may be ahead of its reader. One response may have more bytes than that by itself."""
+
+    responses: int
+    nbytes: int
+
+
 class Predict(msgspec.Struct, frozen=True, array_like=True):
-    """``shared``: the inputs lie in the slot, not inline. ``room``: where in the slot the result may begin."""
+    """``shared``: the inputs lie in the slot, not inline. ``room``: where in the slot the result may begin.
+
+    With a ``window`` it is a stream: PARTIAL frames, as far as the window allows, and then its RESULT.
+    """
 
     inputs: tuple[Placed, ...]
     outputs: tuple[str, ...]
@@ -128,6 +141,7 @@ class Predict(msgspec.Struct, frozen=True, array_like=True):
     slot: SlotUse | None = None
     shared: bool = False
     room: int = 0
+    window: Window | None = None
 
 
 class Result(msgspec.Struct, frozen=True, array_like=True):
@@ -142,8 +156,20 @@ class Result(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Partial(msgspec.Struct, frozen=True, array_like=True):
-    sequence: int
+    """``number`` counts from 0. The outputs are inline, or in the memory that comes as a descriptor.
+
+    ``seconds`` is the model's own time for this response.
+    """
+
+    number: int
     outputs: tuple[Placed, ...]
+    seconds: float = 0.0
+
+
+class Acknowledge(msgspec.Struct, frozen=True, array_like=True):
+    """``number`` is that of the ``Partial``."""
+
+    number: int
 
 
 class Error(msgspec.Struct, frozen=True, array_like=True):
@@ -165,7 +191,7 @@ class Forget(msgspec.Struct, frozen=True, array_like=True):
     slots: tuple[int, ...]
 
 
-Content = Hello | Load | Loaded | Predict | Result | Partial | Error | Statistics | Forget
+Content = Hello | Load | Loaded | Predict | Result | Partial | Error | Statistics | Forget | Acknowledge
 
 _CONTENT: dict[Kind, type[Content]] = {
     Kind.HELLO: Hello,
@@ -177,6 +203,7 @@ _CONTENT: dict[Kind, type[Content]] = {
     Kind.ERROR: Error,
     Kind.STATISTICS: Statistics,
     Kind.FORGET: Forget,
+    Kind.ACKNOWLEDGE: Acknowledge,
 }
 _DECODERS = {kind: msgspec.msgpack.Decoder(content) for kind, content in _CONTENT.items()}
 _KINDS = {int(kind): kind for kind in Kind}

@@ -17,6 +17,7 @@ import threading
 import time
 from pathlib import Path
 from queue import SimpleQueue
+from typing import cast
 
 from tidegate.protocol.errors import (
     ExecutionFailed,
@@ -30,9 +31,11 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.tensors import Buffer, Tensor
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.channel import Channel
-from tidegate.runtimes.execution import MESSAGE_LENGTH, described, execute
+from tidegate.runtimes.execution import MESSAGE_LENGTH, described, execute, stream
 from tidegate.runtimes.exhaustion import out_of_memory
+from tidegate.runtimes.flow import Flow
 from tidegate.runtimes.frames import (
+    Acknowledge,
     ChannelBroken,
     Content,
     Error,
@@ -43,13 +46,14 @@ from tidegate.runtimes.frames import (
     Kind,
     Load,
     Loaded,
-    Placed,
+    Partial,
     Predict,
     Result,
     Statistics,
 )
-from tidegate.runtimes.memory import anonymous_memory, layout
-from tidegate.runtimes.runtime import Artifact, Model
+from tidegate.runtimes.memory import layout
+from tidegate.runtimes.placement import in_memory, place
+from tidegate.runtimes.runtime import Artifact, Model, StreamingModel
 from tidegate.runtimes.slots import SlotMap
 from tidegate.runtimes.warm_up import warm_up
 from tidegate.runtimes.watchdog import Watchdog
@@ -69,15 +73,25 @@ class Held:
 
 
 class Job:
-    """Something for the compute thread. ``memory`` is the slot's, where the request came with one."""
+    """Something for the compute thread.
 
-    __slots__ = ("cancelled", "frame", "memory", "peer")
+    ``memory`` is the slot's, where the request came with one; ``flow`` is there where the answer is a stream.
+    """
 
-    def __init__(self, peer: Peer, frame: Frame, memory: mmap.mmap | None) -> None:
+    __slots__ = ("cancelled", "flow", "frame", "memory", "peer")
+
+    def __init__(self, peer: Peer, frame: Frame, memory: mmap.mmap | None, flow: Flow | None) -> None:
         self.peer = peer
         self.frame = frame
         self.memory = memory
+        self.flow = flow
         self.cancelled = False
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more. Called in the loop."""
+        self.cancelled = True
+        if self.flow is not None:
+            self.flow.close()
 
 
 class Peer:
@@ -107,6 +121,13 @@ class Peer:
         self._host.done(job)
         self.channel.send(Frame(kind, frame.request, frame.model, content, tensors, len(descriptors)), descriptors)
 
+    def respond(self, job: Job, content: Partial, tensors: Buffer = b"", descriptors: tuple[int, ...] = ()) -> None:
+        """Send one response of a stream; called in the compute thread."""
+        frame = job.frame
+        self.channel.send(
+            Frame(Kind.PARTIAL, frame.request, frame.model, content, tensors, len(descriptors)), descriptors
+        )
+
     def refuse(self, job: Job, error: TidegateError) -> None:
         # A model may raise these, too, with any text; a frame must be able to carry it.
         content = Error(type(error).__name__, shown(error.message, MESSAGE_LENGTH), error.retry_after)
@@ -122,15 +143,19 @@ class Peer:
     def _take(self, frame: Frame, descriptor: int | None) -> None:
         kind, content = frame.kind, frame.content
         if kind is Kind.PREDICT or kind is Kind.LOAD or kind is Kind.UNLOAD:
-            memory = None
-            if isinstance(content, Predict) and content.slot is not None:
-                memory = self.slots.memory(content.slot, descriptor)
-            job = Job(self, frame, memory)
+            memory = flow = None
+            if isinstance(content, Predict):
+                memory = None if content.slot is None else self.slots.memory(content.slot, descriptor)
+                flow = None if content.window is None else Flow(content.window)
+            job = Job(self, frame, memory, flow)
             self.jobs[frame.request] = job
             self._host.submit(job)
         elif kind is Kind.CANCEL:
             if (queued := self.jobs.get(frame.request)) is not None:
-                queued.cancelled = True
+                queued.cancel()
+        elif isinstance(content, Acknowledge):
+            if (running := self.jobs.get(frame.request)) is not None and running.flow is not None:
+                running.flow.acknowledge(content.number)
         elif kind is Kind.PING:
             self.channel.send(Frame(Kind.PONG, frame.request))
         elif kind is Kind.STATISTICS:
@@ -143,7 +168,7 @@ class Peer:
     def _gone(self, error: ChannelBroken) -> None:
         log.info("a gateway is gone: %s", error)
         for job in list(self.jobs.values()):  # in one step: the compute thread takes out what it has answered
-            job.cancelled = True
+            job.cancel()
         self.slots = SlotMap()
         self._host.peers.discard(self)
 
@@ -306,6 +331,9 @@ class Host:
             raise InternalError(f"no model has the id {job.frame.model}")
         base = memoryview(job.memory or b"").toreadonly() if predict.shared else memoryview(job.frame.tensors)
         inputs = [Tensor(p.name, p.datatype, p.shape, base[p.offset : p.offset + p.nbytes]) for p in predict.inputs]
+        if job.flow is not None:
+            self._stream(job, job.flow, held, inputs)
+            return
         start = time.monotonic()
         try:
             outputs = execute(held.model, inputs, predict.outputs, predict.parameters)
@@ -314,6 +342,44 @@ class Host:
             self._executed += 1
             self._busy_seconds += seconds
         self._send_result(job, predict, outputs, seconds)
+
+    def _stream(self, job: Job, flow: Flow, held: Held, inputs: list[Tensor]) -> None:
+        """Send the responses as they are made, no faster than they are read, and then the result that ends them."""
+        predict = job.frame.content
+        assert isinstance(predict, Predict)
+        responses = stream(cast(StreamingModel, held.model), inputs, predict.outputs, predict.parameters)
+        number, total = 0, 0.0
+        try:
+            while True:
+                start = time.monotonic()
+                try:
+                    outputs = next(responses, None)
+                finally:
+                    seconds = time.monotonic() - start
+                    total += seconds
+                if outputs is None:
+                    break
+                self._send_partial(job, flow, number, outputs, seconds)
+                number += 1
+        finally:
+            responses.close()
+            self._executed += 1
+            self._busy_seconds += total
+        job.peer.answer(job, Kind.RESULT, Result((), total))
+
+    def _send_partial(self, job: Job, flow: Flow, number: int, outputs: list[Tensor], seconds: float) -> None:
+        predict = job.frame.content
+        assert isinstance(predict, Predict)
+        offsets, total = layout([tensor.nbytes for tensor in outputs])
+        if not flow.enter(number, total):
+            raise RequestCancelled("cancelled while it was being answered")
+        if total <= predict.inline_bytes:
+            inline = bytearray(total)
+            placed = place(outputs, offsets, memoryview(inline))
+            job.peer.respond(job, Partial(number, placed, seconds), inline)
+            return
+        with in_memory(outputs, offsets, total) as (placed, descriptor):
+            job.peer.respond(job, Partial(number, placed, seconds), descriptors=(descriptor,))
 
     def _send_result(self, job: Job, predict: Predict, outputs: list[Tensor], seconds: float) -> None:
         sizes = [tensor.nbytes for tensor in outputs]
@@ -328,20 +394,5 @@ class Host:
             placed = place(outputs, slot_offsets, memoryview(job.memory))
             job.peer.answer(job, Kind.RESULT, Result(placed, seconds, predict.slot))
             return
-        descriptor = anonymous_memory(total)
-        try:
-            with mmap.mmap(descriptor, total) as memory, memoryview(memory) as view:
-                placed = place(outputs, offsets, view)
+        with in_memory(outputs, offsets, total) as (placed, descriptor):
             job.peer.answer(job, Kind.RESULT, Result(placed, seconds), descriptors=(descriptor,))
-        finally:
-            os.close(descriptor)
-
-
-def place(tensors: list[Tensor], offsets: list[int], memory: memoryview) -> tuple[Placed, ...]:
-    """Copy tensors to their places in ``memory``."""
-    placed: list[Placed] = []
-    for tensor, offset in zip(tensors, offsets, strict=True):
-        end = offset + tensor.nbytes
-        memory[offset:end] = tensor.data
-        placed.append(Placed(tensor.name, tensor.datatype, tensor.shape, offset, tensor.nbytes))
-    return tuple(placed)

@@ -1,5 +1,9 @@
 """The states that sequences of requests have between two steps: bounded in number, forgotten when idle.
 
+It is the gateway that keeps count of the sequences and refuses one too many. It does not tell a replica of those that
+it has given up, so here the one that was used least recently makes room: as long as this bound is not below the
+gateway's, that one is always one that was given up.
+
 A request tells its place by three parameters, in Triton's words: ``sequence_id`` (a number that is not 0, or text),
 ``sequence_start`` on the first and ``sequence_end`` on the last. Pure: the time is an argument, and nothing runs
 between steps; what has been idle for too long goes when somebody asks.
@@ -12,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from tidegate.protocol.errors import InvalidRequest, Overloaded, shown
+from tidegate.protocol.errors import InvalidRequest, shown
 from tidegate.protocol.tensors import Parameters
 from tidegate.runtimes.options import read_count
 from tidegate.runtimes.runtime import Artifact
@@ -85,19 +89,11 @@ class Sequences(Generic[State]):
         """The state that a step begins with; None at a start, which also forgets a former sequence of the same id.
 
         Raises:
-            InvalidRequest: no such sequence has begun, or it has ended or was idle for too long.
-            Overloaded: one more would be too many.
+            InvalidRequest: no such sequence has begun, or it has ended, was idle for too long or made room for others.
         """
         self._expire(now)
         if step.start:
             self._states.pop(step.id, None)
-            if len(self._states) >= self._most:
-                _, used = next(iter(self._states.values()))
-                raise Overloaded(
-                    f"{len(self._states)} sequences are open, which is the most; one ends by '{END}', or after "
-                    f"{self._idle:g} s without a request",
-                    retry_after=max(used + self._idle - now, 0.0),
-                )
             return None
         kept = self._states.get(step.id)
         if kept is None:
@@ -114,6 +110,8 @@ class Sequences(Generic[State]):
             return
         self._states[step.id] = (state, now)
         self._states.move_to_end(step.id)
+        while len(self._states) > self._most:
+            self._states.popitem(last=False)
 
     def _expire(self, now: float) -> None:
         while self._states:

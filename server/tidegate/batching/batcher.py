@@ -8,12 +8,12 @@ out once: in ``complete``, in ``failures``, or by ``cancel``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from math import inf
 from typing import Generic
 
 from tidegate.batching.batch import Batch, Part, Reason
-from tidegate.batching.bucket import Bucket, Buckets
+from tidegate.batching.bucket import Bucket, Buckets, Pinned
 from tidegate.batching.counters import Counters
 from tidegate.batching.errors import Errors
 from tidegate.batching.former import Former
@@ -81,12 +81,21 @@ class Batcher(Generic[T]):
             raise self._errors.overloaded(self._queue.requests, self._queue.rows, retry_after)
         self._ledger.accept(item, self._buckets.of(item.key), self._former.largest(item), now)
 
-    def take(self, now: float, *, idle: int, frees_at: float | None = None, handover: float = 0.0) -> Batch[T] | None:
+    def take(
+        self,
+        now: float,
+        *,
+        idle: int,
+        frees_at: float | None = None,
+        handover: float = 0.0,
+        place: Hashable | None = None,
+    ) -> Batch[T] | None:
         """The next batch for a replica with a free credit; None where there is nothing to do for now.
 
         ``idle`` is how many replicas have nothing at all, this one included. If it is 0, the batch is for a busy one:
         ``frees_at`` is when that is expected to be free (None: unknown, it is given what there is), and ``handover``
-        how many seconds before that its batch is closed, so that transfer and execution overlap.
+        how many seconds before that its batch is closed, so that transfer and execution overlap. ``place`` is the
+        replica's where requests are ``Pinned``: it is given none that must go elsewhere.
         """
         self.expire(now)
         self._held_until = inf
@@ -100,16 +109,24 @@ class Batcher(Generic[T]):
         start = now if idle or frees_at is None else max(now, frees_at)
         hold = self._former.hold(queue, now, idle > 0, start - handover)
         self._held_until = hold.until
-        head, late = self._urgent_head(now, start, hold.ready)
+        ready = hold.ready if place is None else self._may_go(place, hold.ready)
+        head, late = self._urgent_head(now, start, ready)
         if head is None and late and idle:
             # Better late than idle, and it teaches a wrong curve.
             for item in late:
                 queue.put_back(item, now)
             late.clear()
-            head = queue.head(now, hold.ready)
+            head = queue.head(now, ready)
         batch = None if head is None else self._former.form(queue, head, now, start, hold.closing)
         self._settle_late(late, now, still_idle=idle - (batch is not None) > 0)
         return None if batch is None else self._taken(batch, now)
+
+    def begin(self, batch: Batch[T]) -> bool:
+        """A part of the answer of a batch of one request goes out; False where nobody waits for it any more."""
+        item = batch.parts[0].item
+        if not item.answered:
+            item.begun = True
+        return not item.answered
 
     def complete(self, batch: Batch[T], now: float, seconds: float) -> list[Part[T]]:
         """A replica has executed a batch in ``seconds``. The parts that somebody waits for, in order.
@@ -184,6 +201,12 @@ class Batcher(Generic[T]):
         for item in self._queue.waiting():
             self._ledger.fail(item, State.FAILED, error())
 
+    def desert(self, place: Hashable, error: Callable[[T], TidegateError]) -> None:
+        """A place is gone: what waits for it, and may not go elsewhere, is answered with an error."""
+        for item in self._queue.waiting():
+            if isinstance(item.key, Pinned) and item.key.place == place:
+                self._ledger.fail(item, State.FAILED, error(item.payload))
+
     def failures(self) -> list[tuple[Item[T], TidegateError]]:
         """The requests that have ended with an error since the last call, each with what to say."""
         failures, self._ledger.failures = self._ledger.failures, []
@@ -236,10 +259,14 @@ class Batcher(Generic[T]):
             self._after_death(part)
 
     def _after_death(self, part: Part[T]) -> None:
-        if not self._settings.idempotent:
-            self._ledger.fail(part.item, State.FAILED, self._errors.lost())
+        if part.item.begun or not self._settings.idempotent:
+            self._ledger.fail(part.item, State.FAILED, self._errors.lost(part.item.begun))
         elif not part.item.answered:
             self._ledger.again([part])
+
+    def _may_go(self, place: Hashable, ready: frozenset[Bucket] | None) -> frozenset[Bucket]:
+        buckets = self._queue.buckets() if ready is None else ready
+        return frozenset(bucket for bucket in buckets if not isinstance(bucket.key, Pinned) or bucket.key.may_go(place))
 
     def _urgent_head(
         self, now: float, start: float, ready: frozenset[Bucket] | None

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from tidegate.batching.ceiling import Ceiling
 from tidegate.batching.curve import Curve
 from tidegate.batching.padding import PaddedDimension, item_shape
@@ -24,6 +26,16 @@ if TYPE_CHECKING:
     from tidegate.batching.lane import Lane
 
 Key = Hashable
+
+
+class Pinned(msgspec.Struct, frozen=True):
+    """The key of requests that only one place may execute; None is the first that is free."""
+
+    place: Hashable
+    key: Key
+
+    def may_go(self, place: Hashable) -> bool:
+        return self.place is None or self.place == place
 
 
 def key_of(request: InferRequest, dimensions: tuple[PaddedDimension, ...] = ()) -> Key:

@@ -34,11 +34,12 @@ class Errors:
             "and every replica is busy"
         )
 
-    def lost(self) -> ReplicaLost:
-        """The replica ended, and the request must not be executed twice."""
+    def lost(self, begun: bool) -> ReplicaLost:
+        """The replica ended, and the request must not be executed twice, or is partly answered."""
+        why = "a part of its answer has gone out" if begun else "the service is not idempotent"
         return ReplicaLost(
             f"the replica of model '{self._model}' ended while it executed this request, "
-            "which is not repeated because the service is not idempotent",
+            f"which is not repeated because {why}",
             retry_after=1.0,
         )
 

@@ -67,6 +67,7 @@ class Item(Generic[T]):
 
     __slots__ = (
         "arrived",
+        "begun",
         "bucket",
         "caller",
         "cut",
@@ -105,6 +106,7 @@ class Item(Generic[T]):
         self.taken = 0
         self.done = 0
         self.deaths = 0
+        self.begun = False  # a part of its answer is with the caller: it cannot be executed again
         self.lane: Lane[T] | None = None
 
     def __repr__(self) -> str:

@@ -10,7 +10,15 @@ from tidegate.batching.padding import PaddedDimension
 MIB = 1 << 20
 
 
-_AT_LEAST_ONE = ("max_batch", "max_batch_bytes", "initial_batch_size", "max_buckets", "max_deaths", "quarantine_size")
+_AT_LEAST_ONE = (
+    "max_batch",
+    "max_batch_bytes",
+    "initial_batch_size",
+    "max_buckets",
+    "max_deaths",
+    "quarantine_size",
+    "max_sequences",
+)
 _SECONDS = ("max_latency", "ageing", "max_bucket_wait", "curve_memory", "memory_backoff", "max_retry_after")
 
 
@@ -67,10 +75,17 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_size: int = 1024
     """Contents in quarantine; the oldest leaves first."""
 
+    max_sequences: int = 1024
+    """Sequences of a stateful model that are open; the start of one more is refused. A replica keeps the states of as
+    many, so that none that is open has to make room there."""
+    sequence_idle: float = 60.0
+    """Seconds without a step after which a sequence ends. A person may pause for so long, and a client that went away
+    takes its place no longer than that."""
+
     def __post_init__(self) -> None:
         check_whole(self, 1, *_AT_LEAST_ONE)
         check_whole(self, 0, "max_queue", "max_queue_bytes")
-        check_seconds(self, *_SECONDS, "quarantine_seconds")
+        check_seconds(self, *_SECONDS, "quarantine_seconds", "sequence_idle")
         if not self.quarantine_seconds:
             # What ended one replica would be forgotten before it ends the next, and so end them for ever.
             raise ValueError("quarantine_seconds is 0, expected a number of seconds above 0")

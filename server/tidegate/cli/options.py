@@ -146,6 +146,10 @@ class Execution(Given):
     """Shared memory in use with one replica; beyond it requests wait."""
     idle_slot_bytes: Size = REPLICA.idle_slot_bytes
     """Shared memory of one replica that is kept for the next requests."""
+    stream_responses: Positive = REPLICA.stream_responses
+    """Responses of one stream that may wait to be read; then the model pauses."""
+    stream_bytes: Size = REPLICA.stream_bytes
+    """The tensors of those responses, unless one is larger by itself."""
     worker_directory: str = REPLICA.directory
     """Where replicas keep their sockets; "" is the system's directory for temporary files."""
 
@@ -195,6 +199,10 @@ class Batching(Given):
     """Replicas that may end while they execute a request; then its content is refused."""
     quarantine_seconds: Seconds = BATCHING.quarantine_seconds
     """For how many seconds it is."""
+    max_sequences: Positive = BATCHING.max_sequences
+    """Sequences of a stateful model that are open at a time."""
+    sequence_idle: Seconds = BATCHING.sequence_idle
+    """Seconds without a step after which a sequence ends."""
 
 
 @Parameter(name="*", group=Group("Callers", sort_key=5))
@@ -262,6 +270,8 @@ class Bounds(Given):
     """Calls at a time on one gRPC connection."""
     max_calls: Count = GRPC.max_calls
     """Calls at a time on all gRPC connections."""
+    max_stream_requests: Positive = GRPC.max_stream_requests
+    """Requests of one ModelStreamInfer call that are answered at a time."""
     max_receiving_bytes: Size = GRPC.max_receiving_bytes
     """Bodies or messages of all requests together that are being received or answered, of HTTP and of gRPC each."""
     max_control_frames: Count = GRPC.max_control_frames

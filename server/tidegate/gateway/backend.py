@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from tidegate.batching.item import ANYBODY, Caller
@@ -46,5 +47,16 @@ class Backend(Protocol):
 
         Raises:
             TidegateError: Unavailable and its kinds, DeadlineExceeded, ExecutionFailed.
+        """
+        ...
+
+    def stream(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> AsyncGenerator[Answer, None]:
+        """Execute a request of a decoupled model: its answers in order, all of them by the deadline.
+
+        The model runs ahead of the answers that are released by a bounded number. Closing the generator withdraws the
+        request, at whatever point it is.
+
+        Raises:
+            TidegateError: as ``infer``, also after some answers.
         """
         ...

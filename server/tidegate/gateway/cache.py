@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from time import perf_counter
 
@@ -21,6 +21,7 @@ import msgspec
 from tidegate.batching.checks import check_whole
 from tidegate.gateway.backend import ANYBODY, Answer, Backend, Caller, Readiness, RevisionStatistics
 from tidegate.gateway.flight import Asker, Flight, Sharing
+from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.protocol.content import content_bytes, content_of
 from tidegate.protocol.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
@@ -85,20 +86,6 @@ class Answers:
         self.nbytes += size
 
 
-class OwnedAnswer:
-    """An answer over memory of its own, which other answers may read as well: there is nothing to give back."""
-
-    __slots__ = ("response",)
-
-    def __init__(self, request: InferRequest, kept: InferResponse) -> None:
-        self.response = InferResponse(
-            request.model_name, kept.outputs, kept.model_version, request.id, parameters=kept.parameters
-        )
-
-    def release(self) -> None:
-        """Nothing: the memory lives as long as somebody reads it."""
-
-
 class CachedBackend:
     """One revision with a response cache. Whoever owns the backend behind it starts and stops that one as before.
 
@@ -149,6 +136,9 @@ class CachedBackend:
             return await self._backend.infer(request, deadline, caller)  # its answer follows from what came before, too
         begun = perf_counter()
         loop = asyncio.get_running_loop()
+        metadata = self._backend.metadata
+        if metadata is not None and metadata.stateful:
+            return await self._backend.infer(request, deadline, caller)  # the answer does not follow from the request
         content = await _content(request, deadline) if deadline > self._clock() else None
         if content is None:
             return await self._backend.infer(request, deadline, caller)  # refused there, in its words, and counted
@@ -167,6 +157,10 @@ class CachedBackend:
         flight = self._begin(content, asker, loop)
         self._miss_seconds += perf_counter() - begun
         return OwnedAnswer(request, await self._outcome(content, flight, asker))
+
+    def stream(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> AsyncGenerator[Answer, None]:
+        """Streams are neither kept nor shared: two readers would have to be as fast as one another."""
+        return self._backend.stream(request, deadline, caller)
 
     async def close(self) -> None:
         """End the executions that are left, and refuse who waits for them. To be awaited after the backend has stopped.
@@ -212,7 +206,7 @@ class CachedBackend:
             try:
                 answer = await self._backend.infer(owner.request, owner.deadline, owner.caller)
                 begun = perf_counter()
-                response = _owned(answer)
+                response = owned(answer)
             except DeadlineExceeded as error:
                 if flight.owner_expired(error):
                     continue
@@ -245,16 +239,6 @@ class CachedBackend:
         self._tasks.discard(task)
         self._forget(content, flight)
         flight.fail(ShuttingDown())
-
-
-def _owned(answer: Answer) -> InferResponse:
-    """The response with its outputs copied, for the memory that they lie in is given back."""
-    try:
-        response = answer.response
-        outputs = tuple([msgspec.structs.replace(tensor, data=bytes(tensor.data)) for tensor in response.outputs])
-        return msgspec.structs.replace(response, outputs=outputs)
-    finally:
-        answer.release()
 
 
 async def _content(request: InferRequest, deadline: float) -> bytes | None:

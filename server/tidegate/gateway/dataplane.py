@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from time import perf_counter
 
 import msgspec
 
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
+from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.gateway.statistics import addressed, model_statistics
 from tidegate.protocol.errors import (
@@ -23,9 +26,10 @@ from tidegate.protocol.errors import (
     RequestCancelled,
     ShuttingDown,
     TidegateError,
+    Unsupported,
 )
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
-from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
+from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import PRIORITY, TIMEOUT
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
@@ -34,7 +38,17 @@ from tidegate.telemetry.outcomes import Outcomes
 
 log = logging.getLogger(__name__)
 
-EXTENSIONS = ("binary_tensor_data", "parameters", "statistics")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "generate",
+    "parameters",
+    "schedule_policy",
+    "sequence",
+    "sequence(string_id)",
+    "statistics",
+)
+
+_AS_STREAM = "ask it by generate_stream over HTTP or ModelStreamInfer over gRPC"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True):
@@ -154,17 +168,62 @@ class DataPlane:
             TidegateError: of any kind but NotFound. Foreign exceptions are logged and become InternalError.
             asyncio.CancelledError: the listener cancelled, because its caller went away.
         """
+        signature = self._admit(route, request)
+        with self._executing(route, request, signature):
+            if signature.decoupled:
+                return await self._only(route, request, deadline, caller)
+            return await route.backend.infer(request, deadline, caller)
+
+    async def stream(
+        self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[Answer, None]:
+        """Execute one decoded request: any number of answers of a decoupled model, one of any other.
+
+        Each is to be released before the next is asked for. Whoever stops in between must close the generator.
+
+        Raises:
+            TidegateError: as ``infer``, also after some answers.
+        """
+        if not self.signature(route).decoupled:
+            yield await self.infer(route, request, deadline, caller)
+            return
+        signature = self._admit(route, request)
+        with self._executing(route, request, signature):
+            async with aclosing(route.backend.stream(request, deadline, caller)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    async def _only(self, route: Route, request: InferRequest, deadline: float, caller: Caller) -> Answer:
+        """The one answer of a decoupled model, where there is room for one."""
+        async with aclosing(route.backend.stream(request, deadline, caller)) as answers:
+            first: InferResponse | None = None
+            async for answer in answers:
+                if first is not None:
+                    answer.release()
+                    raise Unsupported(f"model '{route.model}' answered with several responses; {_AS_STREAM}")
+                first = owned(answer)  # the model may wait for this, and tells only then whether there is another
+        if first is None:
+            raise Unsupported(f"model '{route.model}' answered with no response; {_AS_STREAM}")
+        return OwnedAnswer(request, first)
+
+    def _admit(self, route: Route, request: InferRequest) -> ModelMetadata:
+        """The signature, which the request fits."""
         if self.draining:
             raise ShuttingDown
         signature = self.signature(route)
         check_request(request, signature)
+        return signature
+
+    @contextmanager
+    def _executing(self, route: Route, request: InferRequest, signature: ModelMetadata) -> Iterator[None]:
+        """Count a request from here to its end, and make foreign exceptions ours."""
         metrics = self.bound(route)
         metrics.inflight.inc()
         self._enter()
         begun = perf_counter()
         succeeded = False
         try:
-            answer = await route.backend.infer(request, deadline, caller)
+            yield
             succeeded = True
         except TidegateError:
             raise
@@ -177,7 +236,6 @@ class DataPlane:
             self._leave()
         batched = signature.batch_dimension and request.inputs
         metrics.rows.inc(request.inputs[0].shape[0] if batched else 1)
-        return answer
 
     def answered(self, route: Route | None, protocol: Protocol, error: TidegateError | None, seconds: float) -> None:
         """Count one answer; ``error`` None is a success, ``route`` None a request that reached no model."""

@@ -12,10 +12,10 @@ from itertools import starmap
 from tidegate.gateway.backend import RevisionStatistics
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.errors import ModelNotFound
-from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, ModelStatistics
+from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, ModelStatistics, ResponseStatistics
 from tidegate.telemetry.idle import IDLE
 from tidegate.telemetry.outcomes import Outcomes
-from tidegate.telemetry.statistics import Executed
+from tidegate.telemetry.statistics import Executed, Responded
 
 
 def model_statistics(name: str, version: str, revision: RevisionStatistics, outcomes: Outcomes) -> ModelStatistics:
@@ -38,6 +38,7 @@ def model_statistics(name: str, version: str, revision: RevisionStatistics, outc
             cache_miss=Duration() if cache is None else _duration(cache.misses, cache.miss_seconds),
         ),
         batch_stats=tuple(starmap(_batch, sorted(revision.executed.items()))),
+        response_stats={str(number): _response(responded) for number, responded in revision.responses.items()},
     )
 
 
@@ -66,6 +67,18 @@ def _batch(size: int, executed: Executed) -> BatchStatistics:
         compute_input=_duration(count, executed.input_seconds),
         compute_infer=_duration(count, executed.infer_seconds),
         compute_output=_duration(count, executed.output_seconds),
+    )
+
+
+def _response(responded: Responded) -> ResponseStatistics:
+    count = responded.responses
+    return ResponseStatistics(
+        compute_infer=_duration(count, responded.infer_seconds),
+        compute_output=_duration(count, max(0.0, responded.seconds - responded.infer_seconds)),
+        success=_duration(count, responded.seconds),
+        fail=_duration(responded.failed, responded.failed_seconds),
+        empty_response=_duration(responded.ended, responded.ended_seconds),
+        cancel=_duration(responded.cancelled, responded.cancelled_seconds),
     )
 
 

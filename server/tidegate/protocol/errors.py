@@ -18,6 +18,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   └── VersionNotFound            404   NOT_FOUND
     ├── MethodNotAllowed               405   UNIMPLEMENTED
     ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
+    ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
     ├── RequestCancelled               499   CANCELLED            the caller went away
     ├── DeadlineExceeded               504   DEADLINE_EXCEEDED
     ├── Unavailable                    503   UNAVAILABLE          retryable
@@ -128,6 +129,11 @@ class MethodNotAllowed(TidegateError):
 class Unsupported(TidegateError):
     http_status = 501
     grpc_status = GrpcStatus.UNIMPLEMENTED
+
+
+class SequenceLost(TidegateError):
+    http_status = 409
+    grpc_status = GrpcStatus.ABORTED  # "retry at a higher level": not the step, but the sequence
 
 
 class RequestCancelled(TidegateError):

@@ -3,7 +3,8 @@
 ``binary_data_size`` (on a tensor) is taken out when the tensor is read and put in when it is written; no value of
 ours holds it. ``binary_data_output`` (on the request) and ``binary_data`` (on a requested output) stay where the
 caller put them, because the response is encoded by them. ``priority`` and ``timeout`` speak to the queue (Triton's
-schedule policy). ``for_model`` leaves all of them out of what a model sees.
+schedule policy), ``triton_enable_empty_final_response`` to a gRPC stream. ``for_model`` leaves all of them out of what
+a model sees.
 """
 
 from __future__ import annotations
@@ -19,8 +20,11 @@ WISH_FOR_ALL = "binary_data_output"
 PRIORITY = "priority"
 TIMEOUT = "timeout"
 
+WISH_FOR_FINAL = "triton_enable_empty_final_response"
+FINAL = "triton_final_response"
+
 _CODECS = frozenset((SIZE, WISH, WISH_FOR_ALL))
-_OURS = _CODECS | {PRIORITY, TIMEOUT}
+_OURS = _CODECS | {PRIORITY, TIMEOUT, WISH_FOR_FINAL}
 _MIN_INTEGER = -(1 << 63)
 _MAX_INTEGER = (1 << 64) - 1
 

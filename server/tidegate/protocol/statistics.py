@@ -37,6 +37,17 @@ class BatchStatistics(msgspec.Struct, frozen=True, kw_only=True):
     compute_output: Duration = Duration()
 
 
+class ResponseStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the responses of a decoupled model that have one number in their streams."""
+
+    compute_infer: Duration = Duration()
+    compute_output: Duration = Duration()
+    success: Duration = Duration()
+    fail: Duration = Duration()
+    empty_response: Duration = Duration()
+    cancel: Duration = Duration()
+
+
 class MemoryUsage(msgspec.Struct, frozen=True):
     """Memory of one kind that a model takes; ``id`` is the device's number."""
 
@@ -49,6 +60,7 @@ class ModelStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a model. ``last_inference`` is in milliseconds since 1970, 0 where there was none.
 
     ``inference_count`` counts rows, ``execution_count`` executions: their quotient is the mean batch.
+    ``response_stats`` are by the number of the response, from "0".
     """
 
     name: str
@@ -57,5 +69,6 @@ class ModelStatistics(msgspec.Struct, frozen=True, kw_only=True):
     inference_count: int = 0
     execution_count: int = 0
     inference_stats: InferStatistics = InferStatistics()
+    response_stats: dict[str, ResponseStatistics] = {}
     batch_stats: tuple[BatchStatistics, ...] = ()
     memory_usage: tuple[MemoryUsage, ...] = ()

@@ -14,22 +14,15 @@ from typing import Any
 import msgspec
 
 from tidegate.protocol.errors import InvalidRequest, InvalidTensor, PayloadTooLarge, shown
-from tidegate.protocol.json_data import (
-    bracket_depth,
-    check_amount,
-    flatten,
-    json_type,
-    natural_shape,
-    pack,
-    parse_nested,
-)
+from tidegate.protocol.json_data import bracket_depth, check_amount, json_type, parse_nested
 from tidegate.protocol.json_document import read
 from tidegate.protocol.json_form import json_form
 from tidegate.protocol.limits import Limits
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
 from tidegate.protocol.nan import NanPolicy
-from tidegate.protocol.shapes import check_shape, most_elements
-from tidegate.protocol.tensors import Buffer, Tensor
+from tidegate.protocol.nested import nested_tensor
+from tidegate.protocol.shapes import most_elements
+from tidegate.protocol.tensors import Buffer
 
 
 class _Request(msgspec.Struct):
@@ -55,7 +48,7 @@ def decode_request(body: Buffer, *, model: str, version: str, metadata: ModelMet
         if spec.datatype.raw_only:
             raise InvalidTensor(spec.name, f"{spec.datatype.value} has no JSON form; use v2's binary tensor data")
     nested = _nested(read(_REQUEST, body), metadata, limits)
-    tensors = tuple(_tensor(spec, nested[spec.name], limits) for spec in metadata.inputs)
+    tensors = tuple(nested_tensor(spec, nested[spec.name], limits) for spec in metadata.inputs)
     return InferRequest(model, tensors, version)
 
 
@@ -136,18 +129,6 @@ def _parse(where: str, spec: TensorSpec, raw: msgspec.Raw, limits: Limits) -> li
     if _is_column(spec) and bracket_depth(raw, 2) == 1:
         return [[value] for value in parse_nested(spec.name, spec.datatype, raw, 1, where)]
     return parse_nested(spec.name, spec.datatype, raw, max(len(spec.shape), 1), where)
-
-
-def _tensor(spec: TensorSpec, nested: list[Any], limits: Limits) -> Tensor:
-    shape: list[int] = []
-    level = nested
-    for size in spec.shape or (1,):
-        # Nothing nests below an empty list, so the signature tells the rest; a size that it leaves open is 0.
-        shape.append(len(level) if level or not shape else max(size, 0))
-        level = level[0] if level and isinstance(level[0], list) else []
-    check_shape(spec.name, shape, spec.datatype, limits)
-    flat = flatten(spec.name, nested, natural_shape(shape), "rows")
-    return Tensor(spec.name, spec.datatype, tuple(shape), pack(spec.name, spec.datatype, flat))
 
 
 def _is_column(spec: TensorSpec) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 from tidegate.batching.item import ANYBODY, Caller
@@ -127,6 +129,20 @@ class LocalBackend:
         Raises:
             TidegateError: see ``Dispatcher.execute``.
         """
-        result = await self._dispatcher.execute(request, deadline, caller)
+        return self._answer(request, await self._dispatcher.execute(request, deadline, caller))
+
+    async def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[LocalAnswer, None]:
+        """Execute a request of a decoupled model: its answers as they come, each to be released once it is encoded.
+
+        Raises:
+            TidegateError: see ``Dispatcher.stream``.
+        """
+        async with aclosing(self._dispatcher.stream(request, deadline, caller)) as results:
+            async for result in results:
+                yield self._answer(request, result)
+
+    def _answer(self, request: InferRequest, result: BatchResult) -> LocalAnswer:
         response = InferResponse(request.model_name, result.outputs, self._artifact.version, request.id)
         return LocalAnswer(response, result)

@@ -20,10 +20,11 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ExecutionFailed, InvalidRequest, Overloaded, TidegateError
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.batch import BatchResult, write
-from tidegate.replicas.dispatch import Work
+from tidegate.replicas.lane import Work
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.channel import Channel
 from tidegate.runtimes.frames import (
+    Acknowledge,
     ChannelBroken,
     Content,
     Error,
@@ -33,9 +34,11 @@ from tidegate.runtimes.frames import (
     Kind,
     Load,
     Loaded,
+    Partial,
     Placed,
     Predict,
     Result,
+    Window,
 )
 from tidegate.runtimes.memory import aligned, layout, map_memory
 from tidegate.runtimes.slots import Slot, SlotPool, size_class
@@ -67,19 +70,23 @@ class Owner(Protocol):
 
     def returned(self, link: Connection, work: Work) -> None: ...
 
+    def responded(self, link: Connection, work: Work, response: BatchResult, infer_seconds: float) -> None: ...
+
     def pump(self, link: Connection) -> None: ...
 
 
 class Running:
-    """A batch at the worker."""
+    """A batch at the worker. Of a stream ``received`` responses have come, and ``unread`` are not released yet."""
 
-    __slots__ = ("cancelled", "nbytes", "slot", "work")
+    __slots__ = ("cancelled", "nbytes", "received", "slot", "unread", "work")
 
     def __init__(self, work: Work, slot: Slot | None, nbytes: int) -> None:
         self.work = work
         self.slot = slot
         self.nbytes = nbytes
         self.cancelled = False
+        self.received = 0
+        self.unread = 0
 
 
 class Connection:
@@ -161,7 +168,8 @@ class Connection:
         )
         use = None if slot is None else slot.use
         parameters = dict(batch.parameters)
-        predict = Predict(placed, batch.outputs, parameters, self._settings.inline_bytes, use, shared, room)
+        window = Window(self._settings.stream_responses, self._settings.stream_bytes) if work.streams else None
+        predict = Predict(placed, batch.outputs, parameters, self._settings.inline_bytes, use, shared, room, window)
         self._send(work, predict, slot, inline, end)
         return True
 
@@ -237,6 +245,8 @@ class Connection:
         kind, content = frame.kind, frame.content
         if isinstance(content, Result):
             self._result(frame, content, descriptors)
+        elif isinstance(content, Partial):
+            self._partial(frame, content, descriptors)
         elif isinstance(content, Error):
             self._error(frame.request, content)
         elif kind is Kind.PONG:
@@ -264,6 +274,8 @@ class Connection:
         if running is None:
             return  # the answer to a request that nobody knows any more
         memory, slot = self._memory(frame, content, descriptors, running)
+        if running.work.streams and content.outputs:
+            raise ChannelBroken("the result of a stream has outputs")
         outputs = read(content.outputs, memory)
         self._learn(running, content.outputs)
         self._done(frame.request)
@@ -272,14 +284,39 @@ class Connection:
             result = BatchResult(outputs)
         else:
             result = BatchResult(outputs, partial(self._give_back, slot, pump=True))
-        seconds = content.seconds if content.seconds >= 0.0 else 0.0  # a worker may say anything, NaN too
-        self._owner.finished(self, running.work, result, seconds)
+        self._owner.finished(self, running.work, result, sane(content.seconds))
+
+    def _partial(self, frame: Frame, content: Partial, descriptors: list[int]) -> None:
+        running = self._running.get(frame.request)
+        if running is None:
+            return
+        if not running.work.streams or content.number != running.received:
+            raise ChannelBroken(f"response {content.number} comes where {running.received} were, or to no stream")
+        if running.unread >= self._settings.stream_responses:
+            raise ChannelBroken("a stream does not wait for its responses to be read")
+        memory, _ = self._memory(frame, content, descriptors, running)
+        outputs = read(content.outputs, memory)
+        running.received += 1
+        running.unread += 1
+        self.executing_since = None  # a model that waits for its reader is not held to the time for an execution
+        response = BatchResult(outputs, partial(self._acknowledge, frame.request, content.number))
+        self._owner.responded(self, running.work, response, sane(content.seconds))
+
+    def _acknowledge(self, request: int, number: int) -> None:
+        """A response is read."""
+        running = self._running.get(request)
+        if running is None or self._channel.closed:
+            return
+        running.unread -= 1
+        if not running.unread:
+            self.executing_since = self._loop.time()
+        self._channel.send(Frame(Kind.ACKNOWLEDGE, request, _MODEL, Acknowledge(number)))
 
     def _memory(
-        self, frame: Frame, content: Result, descriptors: list[int], running: Running
+        self, frame: Frame, content: Result | Partial, descriptors: list[int], running: Running
     ) -> tuple[memoryview, Slot | None]:
         """Where the outputs of an answer lie, and the slot, if it is there."""
-        if content.slot is not None:
+        if isinstance(content, Result) and content.slot is not None:
             slot = running.slot
             if slot is None or content.slot != slot.use:
                 raise ChannelBroken(f"an answer lies in {content.slot}, which is not its request's slot")
@@ -335,6 +372,11 @@ class Connection:
     def _forget(self, dropped: list[int]) -> None:
         if dropped and not self._channel.closed:
             self._channel.send(Frame(Kind.FORGET, content=Forget(tuple(dropped))))
+
+
+def sane(seconds: float) -> float:
+    """A time that a worker tells, which may be anything, NaN too."""
+    return seconds if seconds >= 0.0 else 0.0
 
 
 def read(outputs: tuple[Placed, ...], memory: memoryview) -> tuple[Tensor, ...]:

@@ -11,97 +11,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from math import inf
-from typing import Protocol
 
 import msgspec
 
 from tidegate.batching import batch as batching
 from tidegate.batching.batcher import Batcher
-from tidegate.batching.bucket import key_of
+from tidegate.batching.bucket import Pinned, key_of
 from tidegate.batching.item import ANYBODY, Caller, Item
+from tidegate.batching.sequences import Sequence
 from tidegate.batching.settings import BatchSettings
-from tidegate.protocol.errors import InternalError, ModelLoadFailed, ModelNotReady, TidegateError
+from tidegate.protocol.errors import InternalError, ModelLoadFailed, ModelNotReady, ReplicaLost, TidegateError
 from tidegate.protocol.messages import InferRequest, ModelMetadata
+from tidegate.protocol.sequence import without_step
 from tidegate.replicas.assembly import assemble
-from tidegate.replicas.batch import Batch, BatchResult
+from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.executions import Executions
-from tidegate.replicas.handover import Handover
+from tidegate.replicas.lane import Lane, Link, Work
 from tidegate.replicas.pending import Pending, fingerprint
+from tidegate.replicas.responses import Responses
 from tidegate.replicas.scatter import answer, scatter
+from tidegate.replicas.streams import Progress, StreamCounts
+from tidegate.replicas.turns import Turns
 from tidegate.telemetry.statistics import RevisionStatistics
 
 log = logging.getLogger(__name__)
 
 _TICK = 0.001
 """Seconds; the loop's timers know whole milliseconds, and one that is rounded down would come too early."""
-
-
-class Work:
-    """A batch at a link. ``sent`` and ``began`` are times of the dispatcher's clock: it begins when it is first."""
-
-    __slots__ = ("batch", "began", "idle", "sent", "taken", "written")
-
-    def __init__(self, taken: batching.Batch[Pending], batch: Batch) -> None:
-        self.taken = taken
-        self.batch = batch
-        self.written = 0.0
-        self.sent = 0.0
-        self.began = 0.0
-        self.idle = False
-        """Whether the link had nothing else when it was sent."""
-
-
-class Link(Protocol):
-    """A replica that is ready."""
-
-    @property
-    def free(self) -> int:
-        """Credits: how many more batches it takes."""
-        ...
-
-    def execute(self, work: Work) -> bool:
-        """Send a batch; False where the link cannot take it now, and will ask again when it can.
-
-        Raises:
-            TidegateError: the batch itself cannot be sent.
-        """
-        ...
-
-    def cancel(self, work: Work) -> None:
-        """Nobody waits for this batch any more. Its credit comes back when the replica says that it is done."""
-        ...
-
-
-class Lane:
-    """What a link has, oldest first, and what is known of it."""
-
-    __slots__ = ("blocked", "closed", "handover", "link", "works")
-
-    def __init__(self, link: Link) -> None:
-        self.link = link
-        self.works: list[Work] = []
-        self.handover = Handover()
-        self.blocked = False
-        """It had no memory for a batch, and has got none back since."""
-        self.closed = False
-        """It is to get no more."""
-
-    @property
-    def open(self) -> bool:
-        """Whether it takes a batch now."""
-        return not self.blocked and not self.closed and self.link.free > 0
-
-    @property
-    def frees_at(self) -> float | None:
-        """When it is expected to have nothing to do; None where that is not known."""
-        end = self.works[0].began
-        for work in self.works:
-            if work.taken.expected is None:
-                return None
-            end += work.taken.expected
-        return end
 
 
 class Dispatcher:
@@ -117,9 +56,14 @@ class Dispatcher:
         self._metadata: ModelMetadata | None = None
         self._batcher: Batcher[Pending] | None = None
         self._batches = False
+        self._streams = False
+        self._turns: Turns | None = None
+        self._attached = 0
+        self._padding = settings.padded_dimensions
         self._lanes: dict[Link, Lane] = {}
         self._refusal: Callable[[], TidegateError] | None = None
         self._executions = Executions()
+        self._responses = StreamCounts()
         self._last_inference = 0.0
         self._pumping: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -143,12 +87,23 @@ class Dispatcher:
             if metadata != self._metadata:
                 raise ModelLoadFailed("its signature is not what it was when it was first loaded: the file has changed")
             return
-        self._batches = metadata.batch_dimension and bool(metadata.inputs)
+        self._streams = metadata.decoupled
+        if metadata.stateful:
+            self._turns = Turns(self._model, self._settings, self._clock)
+        # A stream takes its replica for as long as its reader likes, and a step is of one sequence: neither is shared.
+        alone = self._streams or metadata.stateful
+        self._batches = metadata.batch_dimension and bool(metadata.inputs) and not alone
+        self._padding = self._settings.padded_dimensions if self._batches else ()
         most = 1
         if self._batches:
             most = min(self._settings.max_batch, metadata.max_batch_size or self._settings.max_batch)
         sizes = tuple(size for size in self._settings.batch_sizes if size <= most)
-        settings = msgspec.structs.replace(self._settings, max_batch=most, batch_sizes=sizes)
+        # How long a stream takes tells nothing of the next.
+        early = self._settings.refuse_early and not self._streams
+        twice = self._settings.idempotent and not metadata.stateful
+        settings = msgspec.structs.replace(
+            self._settings, max_batch=most, batch_sizes=sizes, refuse_early=early, idempotent=twice
+        )
         self._metadata = metadata
         self._batcher = Batcher(self._model, settings, fingerprint)
 
@@ -160,6 +115,8 @@ class Dispatcher:
             replicas=replicas,
             executed=self._executions.view(),
             answered=self._executions.requests(),
+            responses=self._responses.view(),
+            sequences=None if self._turns is None else self._turns.statistics(),
             last_inference=self._last_inference,
         )
 
@@ -167,31 +124,62 @@ class Dispatcher:
         """Have a request executed. The result must be released.
 
         Raises:
-            TidegateError: Overloaded, DeadlineExceeded, ReplicaLost, the refusal, or the model's error.
+            TidegateError: Overloaded, DeadlineExceeded, ReplicaLost, the refusal, the model's error, or, of a stateful
+                model, what ``Turns.turn`` raises.
         """
-        if self._refusal is not None:
-            raise self._refusal()
-        batcher = self._batcher
-        if batcher is None:
-            raise ModelNotReady(self._model, "it has not been loaded yet", retry_after=1.0)
-        loop = asyncio.get_running_loop()
-        pending = Pending(request, loop.create_future())
-        rows = request.inputs[0].shape[0] if self._batches else 1
-        key = key_of(request, self._settings.padded_dimensions)
-        item = Item(pending, key, rows, pending.nbytes, deadline, caller)
-        if self._pumping is not None and batcher.full_for(item):
-            self._pump()  # what came before it in this turn of the loop may not have to wait
-        batcher.offer(item, self._clock())
-        self.pump()
+        batcher = self._admitting()
+        if self._turns is None:
+            return await self._execute(batcher, self._item(request, deadline, caller))
+        async with self._turns.turn(request, deadline) as visit:
+            result = await self._execute(batcher, self._item(request, deadline, caller, visit.sequence))
+            visit.done = True
+            return result
+
+    async def _execute(self, batcher: Batcher[Pending], item: Item[Pending]) -> BatchResult:
+        self._offer(batcher, item)
         try:
-            return await pending.future
+            return await item.payload.future
         except asyncio.CancelledError:
             self._withdraw(batcher, item)
             raise
 
+    async def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[BatchResult, None]:
+        """Have a request of a decoupled model executed: the responses, each of which must be released.
+
+        The model is a bounded number of responses ahead of those that are released. Closing this ends its work.
+
+        Raises:
+            TidegateError: as ``execute``, also after some responses.
+        """
+        batcher = self._admitting()
+        if self._turns is None:
+            async with aclosing(self._stream(batcher, self._item(request, deadline, caller))) as responses:
+                async for response in responses:
+                    yield response
+            return
+        async with self._turns.turn(request, deadline) as visit:
+            item = self._item(request, deadline, caller, visit.sequence)
+            async with aclosing(self._stream(batcher, item)) as responses:
+                async for response in responses:
+                    yield response
+            visit.done = True
+
+    async def _stream(self, batcher: Batcher[Pending], item: Item[Pending]) -> AsyncGenerator[BatchResult, None]:
+        responses = item.payload.responses = Responses(item.payload.future)
+        self._offer(batcher, item)
+        try:
+            while (response := await responses.next()) is not None:
+                yield response
+        finally:
+            responses.close()
+            self._withdraw(batcher, item)
+
     def attach(self, link: Link) -> None:
         """A replica became ready."""
-        self._lanes[link] = Lane(link)
+        self._attached += 1
+        self._lanes[link] = Lane(link, self._attached)
         self.pump()
 
     def detach(self, link: Link) -> None:
@@ -209,7 +197,13 @@ class Dispatcher:
         for work in reversed(lane.works[1:]):
             self._batcher.give_back(work.taken, now)
         if lane.works:
-            self._batcher.lost(lane.works[0].taken, now)
+            work = lane.works[0]
+            if work.streams is not None:
+                self._responses.ended(work.streams, now, ReplicaLost("its replica ended"))
+            self._batcher.lost(work.taken, now)
+        if self._turns is not None:
+            self._turns.lose(lane.number)
+            self._batcher.desert(lane.number, self._loss)
         self._settle(now)
         self.pump()
 
@@ -233,8 +227,20 @@ class Dispatcher:
                 self._lanes[link].handover.observe(now - work.sent, infer_seconds)
             self._answered(batcher, work, outcome, now, seconds, infer_seconds)
         else:
+            if work.streams is not None:
+                self._responses.ended(work.streams, now, outcome)
             batcher.fail(work.taken, outcome, now, seconds)
         self.pump()
+
+    def responded(self, link: Link, work: Work, response: BatchResult, infer_seconds: float) -> None:
+        """A replica has sent one response of a stream; the model took ``infer_seconds`` for it."""
+        pending = work.taken.parts[0].item.payload
+        batcher, progress = self._batcher, work.streams
+        if batcher is None or progress is None or pending.responses is None or not batcher.begin(work.taken):
+            response.release()
+            return
+        self._responses.responded(progress, self._clock(), infer_seconds)
+        pending.responses.put(response)
 
     def pump(self, link: Link | None = None) -> None:
         """Hand out what waits, in the next turn of the loop. ``link`` has got memory back."""
@@ -259,9 +265,10 @@ class Dispatcher:
             return
         now = self._clock()
         batcher.expire(now)
-        while batcher.waiting:
+        while batcher.waiting and self._turns is None:
             idle = [lane for lane in self._lanes.values() if lane.open and not lane.works]
-            lane = idle[0] if idle else self._soonest(now)
+            # One that is given a stream is busy for nobody knows how long: nothing is to wait behind it.
+            lane = idle[0] if idle else None if self._streams else self._soonest(now)
             if lane is None:
                 break
             frees_at = None if idle else lane.frees_at
@@ -269,7 +276,23 @@ class Dispatcher:
             if taken is None:
                 break
             self._hand(batcher, lane, taken, now)
+        if self._turns is not None:
+            self._pump_steps(batcher, self._turns, now)
         self._settle(now)
+
+    def _pump_steps(self, batcher: Batcher[Pending], turns: Turns, now: float) -> None:
+        """Each idle replica gets a step of a sequence that it keeps, or of a new one: first who keeps the fewest."""
+        for lane in sorted(self._lanes.values(), key=lambda lane: turns.at(lane.number)):
+            while batcher.waiting and lane.open and not lane.works:
+                taken = batcher.take(now, idle=1, place=lane.number)
+                if taken is None:
+                    break
+                self._hand(batcher, lane, taken, now)
+
+    def _loss(self, pending: Pending) -> TidegateError:
+        assert self._turns is not None
+        assert pending.sequence is not None
+        return self._turns.loss(pending.sequence)
 
     def _soonest(self, now: float) -> Lane | None:
         """Of the busy replicas that take one more, the one that is free first; one of which nothing is known is now."""
@@ -280,7 +303,7 @@ class Dispatcher:
         """Send a batch, or answer it here where it cannot be sent, or let it wait again where there is no memory."""
         begun = self._clock()
         try:
-            work = Work(taken, assemble(taken, self._settings.padded_dimensions))
+            work = Work(taken, assemble(taken, self._padding), Progress() if self._streams else None)
             sent = lane.link.execute(work)
         except TidegateError as error:
             batcher.fail(taken, error, now, 0.0)
@@ -296,7 +319,12 @@ class Dispatcher:
         work.idle = not lane.works
         work.sent = work.began = self._clock()
         work.written = work.sent - begun
+        if work.streams is not None:
+            work.streams.since = work.sent
         lane.works.append(work)
+        sequence = taken.parts[0].item.payload.sequence
+        if self._turns is not None and sequence is not None:
+            self._turns.place(sequence, lane.number)
 
     def _landed(self, link: Link, work: Work, now: float) -> bool:
         """A batch is off its link, and the one behind it begins; False where the link was given up before."""
@@ -324,6 +352,8 @@ class Dispatcher:
             result.release()
             batcher.fail(work.taken, error, now, seconds)
             return
+        if work.streams is not None:
+            self._responses.ended(work.streams, now, None)
         spent = (work.written, infer_seconds, max(0.0, seconds - infer_seconds))
         self._executions.count(work.taken.size, *spent)
         wanted = batcher.complete(work.taken, now, seconds)
@@ -332,11 +362,38 @@ class Dispatcher:
             self._last_inference = time.time()
         answer(work.taken.parts, wanted, outputs, result)
 
+    def _admitting(self) -> Batcher[Pending]:
+        if self._refusal is not None:
+            raise self._refusal()
+        if self._batcher is None:
+            raise ModelNotReady(self._model, "it has not been loaded yet", retry_after=1.0)
+        return self._batcher
+
+    def _item(
+        self, request: InferRequest, deadline: float, caller: Caller, sequence: Sequence[int] | None = None
+    ) -> Item[Pending]:
+        pending = Pending(request, asyncio.get_running_loop().create_future())
+        rows = request.inputs[0].shape[0] if self._batches else 1
+        if sequence is None:
+            return Item(pending, key_of(request, self._padding), rows, pending.nbytes, deadline, caller)
+        pending.sequence = sequence
+        plain = msgspec.structs.replace(request, parameters=without_step(request.parameters))
+        key = Pinned(sequence.place, key_of(plain, self._padding))
+        return Item(pending, key, rows, pending.nbytes, deadline, caller)
+
+    def _offer(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
+        if self._pumping is not None and batcher.full_for(item):
+            self._pump()  # what came before it in this turn of the loop may not have to wait
+        batcher.offer(item, self._clock())
+        self.pump()
+
     def _withdraw(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
         """The caller is gone, at whatever point the request is."""
         future = item.payload.future
         if future.done() and not future.cancelled() and future.exception() is None:
             future.result().release()  # answered in the same turn of the loop
+        if item.answered:
+            return
         batcher.cancel(item, self._clock())
         self._unwanted(item)
         self.pump()

@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 
 from tidegate.batching.batch import Join
+from tidegate.batching.sequences import Sequence
 from tidegate.protocol.content import content_of
 from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.batch import BatchResult
+from tidegate.replicas.responses import Responses
 
 
 class Pending:
     """``inputs`` are in the order of their names, which is the same for all requests that may share a batch.
 
     ``join`` collects the results of a request that is executed in parts, each the outputs of some rows; ``spent`` are
-    the seconds that those took, by phase: see ``Executions``.
+    the seconds that those took, by phase: see ``Executions``. ``responses`` are there where the answer is a
+    stream, and a ``sequence`` where the request is a step of one.
     """
 
-    __slots__ = ("future", "inputs", "join", "request", "spent")
+    __slots__ = ("future", "inputs", "join", "request", "responses", "sequence", "spent")
 
     def __init__(self, request: InferRequest, future: asyncio.Future[BatchResult]) -> None:
         self.request = request
@@ -27,6 +30,8 @@ class Pending:
         self.inputs = inputs if len(inputs) < 2 else tuple(sorted(inputs, key=lambda tensor: tensor.name))
         self.join: Join[tuple[Tensor, ...]] | None = None
         self.spent = (0.0, 0.0, 0.0)
+        self.responses: Responses | None = None
+        self.sequence: Sequence[int] | None = None
 
     @property
     def nbytes(self) -> int:

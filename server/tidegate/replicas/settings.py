@@ -40,6 +40,11 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Shared memory in use with one replica; beyond it requests wait. One request may exceed it alone."""
     idle_slot_bytes: int = 64 * MIB
     """Shared memory that is kept for the next requests: fresh pages cost more than the copy into them."""
+    stream_responses: int = 16
+    """Responses of one stream that may wait to be read; then the model pauses. Enough to bridge the way to the reader
+    and back, also where a response takes a tenth of a millisecond."""
+    stream_bytes: int = 1 * MIB
+    """Their tensors together; one response may exceed it alone."""
     memory_limit: int = 0
     """Bytes of private memory of a worker, 0 for no limit. Allocating more is a MemoryError in the model."""
     directory: str = ""

@@ -20,9 +20,10 @@ from prometheus_client.core import SummaryMetricFamily as Summary
 from prometheus_client.utils import floatToGoString
 
 from tidegate.batching.batch import Reason
+from tidegate.batching.sequences import SequenceStatistics
 from tidegate.batching.statistics import WAIT_BOUNDS, BatcherStatistics
 from tidegate.telemetry.idle import IDLE
-from tidegate.telemetry.statistics import CacheStatistics, Executed, RevisionStatistics
+from tidegate.telemetry.statistics import CacheStatistics, Executed, Responded, RevisionStatistics
 
 Labels: TypeAlias = Sequence[str]
 
@@ -36,17 +37,29 @@ SIZES = tuple(2**power for power in range(11))
 """Upper bounds of the classes of batch sizes, in rows: 1 to 1024; a further class has none."""
 
 
+NO_SEQUENCES = SequenceStatistics(open=0, started=0, ended=0, expired=0, lost=0)
+
+
 class Figures(msgspec.Struct, frozen=True):
     """A revision's statistics; before its first load, with those of a batcher that has had nothing to do."""
 
     batcher: BatcherStatistics
     replicas: Mapping[str, int]
     executed: Mapping[int, Executed]
+    responses: Mapping[int, Responded]
+    sequences: SequenceStatistics
     cache: CacheStatistics | None
 
     @classmethod
     def of(cls, revision: RevisionStatistics) -> Figures:
-        return cls(revision.batcher or IDLE, revision.replicas, revision.executed, revision.cache)
+        return cls(
+            revision.batcher or IDLE,
+            revision.replicas,
+            revision.executed,
+            revision.responses,
+            revision.sequences or NO_SEQUENCES,
+            revision.cache,
+        )
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -125,6 +138,11 @@ def _sizes(figures: Figures) -> tuple[Sequence[int], float]:
     return classes, sum(size * executed.executions for size, executed in figures.executed.items())
 
 
+def _streams(figures: Figures) -> Mapping[str, float]:
+    every = figures.responses.values()
+    return {outcome: sum(getattr(one, outcome) for one in every) for outcome in ("ended", "failed", "cancelled")}
+
+
 def _counted(names: Sequence[str]) -> Callable[[Figures], Mapping[str, float]]:
     return lambda figures: {name: getattr(figures.batcher.counts, name) for name in names}
 
@@ -187,6 +205,15 @@ FAMILIES = (
     _executions("execution_duration_seconds", "Time of an execution that succeeded, by phase"),
     _one(Counter, "busy_seconds", "Time of all executions together, those that raised included",
          lambda f: f.batcher.counts.busy_seconds),
+    # Streams of decoupled models.
+    _one(Counter, "stream_responses", "Responses of streams",
+         lambda f: sum(one.responses for one in f.responses.values())),
+    _each(Counter, "streams", "Streams that replicas began and that are over, by how they ended", "outcome", _streams),
+    # Sequences of stateful models.
+    _one(Gauge, "sequences", "Sequences that are open", lambda f: f.sequences.open),
+    _one(Counter, "started_sequences", "Sequences whose first step was executed", lambda f: f.sequences.started),
+    _each(Counter, "ended_sequences", "Sequences that are over, by how they ended", "outcome",
+          lambda f: {outcome: getattr(f.sequences, outcome) for outcome in ("ended", "expired", "lost")}),
     _each(Gauge, "replicas", "Replicas by state", "state", lambda f: dict.fromkeys(STATES, 0) | dict(f.replicas)),
     # The response cache.
     _each(Counter, "cache_requests", "Requests to the response cache, by result", "result", _results),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tidegate.batching.sequences import SequenceStatistics
 from tidegate.batching.statistics import BatcherStatistics
 
 
@@ -43,6 +44,27 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 NONE_ANSWERED = Answered(requests=0, wait_seconds=0.0, input_seconds=0.0, infer_seconds=0.0, output_seconds=0.0)
 
 
+class Responded(msgspec.Struct, frozen=True, kw_only=True):
+    """The responses of streams that have the same number, and the streams that ended where it was to come.
+
+    The times, in seconds, are sums, from the response before or from the beginning of the execution.
+    """
+
+    responses: int = 0
+    seconds: float = 0.0
+    infer_seconds: float = 0.0
+    """The model's own, as the worker measures it."""
+    ended: int = 0
+    """Streams of so many responses that ended well."""
+    ended_seconds: float = 0.0
+    failed: int = 0
+    """… with an error."""
+    failed_seconds: float = 0.0
+    cancelled: int = 0
+    """… because nobody waited any more."""
+    cancelled_seconds: float = 0.0
+
+
 class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """A response cache. A request is one of the first four."""
 
@@ -71,5 +93,9 @@ class RevisionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     answered: Answered = NONE_ANSWERED
     last_inference: float
     """Unix time, in seconds, of the last request that was answered with a result; 0 before the first."""
+    responses: Mapping[int, Responded] = {}
+    """By their number in their stream, from 0; the last that is told apart stands for all that follow."""
+    sequences: SequenceStatistics | None = None
+    """None where the model keeps no state, or has not been loaded yet."""
     cache: CacheStatistics | None = None
     """None where the revision has no cache."""

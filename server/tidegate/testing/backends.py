@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
@@ -11,6 +12,7 @@ from tidegate.gateway.routes import Route
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import DeadlineExceeded, TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
+from tidegate.protocol.tensors import Tensor
 
 
 class FakeAnswer:
@@ -26,9 +28,10 @@ class FakeAnswer:
 
 
 class IdentityBackend:
-    """Answers every input as an output of the same name.
+    """Answers every input as an output of the same name; a decoupled one with its rows, one by one.
 
-    ``error`` is raised instead of answering; ``gate``, while set, holds every request until it is opened.
+    ``error`` is raised instead of answering, of a stream after ``before_error`` answers; ``gate``, while set, holds
+    every request until it is opened, a stream before each of its answers.
     ``answers`` and ``cancelled`` let a test see what became of them, ``callers`` who asked.
     ``figures`` are its statistics.
     """
@@ -43,6 +46,7 @@ class IdentityBackend:
         self.callers: list[Caller] = []
         self.answers: list[FakeAnswer] = []
         self.cancelled = 0
+        self.before_error = 0
 
     @property
     def metadata(self) -> ModelMetadata | None:
@@ -58,24 +62,48 @@ class IdentityBackend:
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> FakeAnswer:
         self.requests.append(request)
         self.callers.append(caller)
-        if self.gate is not None:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self.gate.wait()
-            except TimeoutError as error:
-                name = request.model_name
-                raise DeadlineExceeded(f"model '{name}' did not answer before the request's deadline") from error
-            except asyncio.CancelledError:
-                self.cancelled += 1
-                raise
+        try:
+            await self._wait(request, deadline)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
         if self.error is not None:
             raise self.error
+        return self._answer(request, request.inputs)
+
+    async def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[FakeAnswer, None]:
+        self.requests.append(request)
+        self.callers.append(caller)
+        arrays = [(tensor, tensor.numpy()) for tensor in request.inputs]
+        try:
+            for row in range(request.inputs[0].shape[0]):
+                await self._wait(request, deadline)
+                if self.error is not None and row == self.before_error:
+                    raise self.error
+                yield self._answer(
+                    request, [Tensor.from_numpy(t.name, array[row : row + 1], t.datatype) for t, array in arrays]
+                )
+        except (asyncio.CancelledError, GeneratorExit):
+            self.cancelled += 1
+            raise
+
+    async def _wait(self, request: InferRequest, deadline: float) -> None:
+        if self.gate is None:
+            return
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self.gate.wait()
+        except TimeoutError as error:
+            name = request.model_name
+            raise DeadlineExceeded(f"model '{name}' did not answer before the request's deadline") from error
+
+    def _answer(self, request: InferRequest, tensors: Sequence[Tensor]) -> FakeAnswer:
         wanted = {output.name for output in request.outputs}
         assert self._metadata is not None
         outputs = tuple(
-            msgspec.structs.replace(tensor, parameters={})
-            for tensor in request.inputs
-            if not wanted or tensor.name in wanted
+            msgspec.structs.replace(tensor, parameters={}) for tensor in tensors if not wanted or tensor.name in wanted
         )
         answer = FakeAnswer(
             InferResponse(

@@ -23,11 +23,16 @@ parameter of such a name is what one request does, with the parameter's value, u
     ``child``     starts a process that waits for ever, and writes its id to the file of this path
     ``shut``      closes every descriptor above 2 that its process has, and holds the interpreter's lock
 
+``decoupled`` in the file makes it a model that answers with its rows, one response for each; the parameter
+``responses`` says how many instead, over and over the rows, and ``after`` how many come before it does what the list
+says. ``tally`` in the file is the path of a file to which each stream that is over adds how many responses it made.
+
+``stateful`` in the file makes it one that answers with the sum of the inputs of a sequence so far.
+
 The same names in the file under ``load`` are done once, while loading, and under ``close`` while closing;
 ``"refuse": "text"`` under ``load`` is a ModelLoadFailed. ``once`` in the file is the path of a marker: the behaviour
 is shown until the marker exists, and showing it makes the marker. ``memory_rows`` in the file is how many rows one
 execution has memory for; with more it is a MemoryError.
-is shown until the marker exists, and showing it makes the marker.
 
 Parameters keep requests from sharing a batch, so what one of a batch does stands in its data: ``poison`` in the file is
 a number whose presence anywhere in the inputs is a ValueError. ``journal`` is the path of a file to which every
@@ -45,7 +50,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +62,9 @@ from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, shown
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameter, Parameters
 from tidegate.runtimes.runtime import Arrays, Artifact, Format
+
+_SEQUENCES = 1024
+"""Sequences whose sums are kept; the one that was not asked for the longest time makes room."""
 
 
 class FakeTensor(msgspec.Struct, frozen=True):
@@ -77,6 +85,9 @@ class FakeSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     poison: float | None = None
     journal: str = ""
     batch_dimension: bool = True
+    decoupled: bool = False
+    stateful: bool = False
+    tally: str = ""
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -94,24 +105,64 @@ class FakeModel:
         self._spec = spec
         self._kept: list[Any] = []
         tensors = tuple(TensorSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in spec.inputs)
-        self.metadata = ModelMetadata(name, "tidegate_fake", tensors, tensors, batch_dimension=spec.batch_dimension)
+        self._sums: dict[Parameter, Arrays] = {}
+        self.metadata = ModelMetadata(
+            name,
+            "tidegate_fake",
+            tensors,
+            tensors,
+            batch_dimension=spec.batch_dimension,
+            decoupled=spec.decoupled,
+            stateful=spec.stateful,
+        )
 
     def predict(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Arrays:
         if self._spec.journal:
             _write_journal(self._spec.journal, inputs)
-        if self._spec.behaviour != "identity" and _first_time(self._spec.once):
-            misbehave({self._spec.behaviour: True}, self._kept)
-        misbehave(parameters, self._kept)
+        self._misbehave(parameters)
         self._allocate(max((len(array) for array in inputs.values() if array.ndim), default=0))
         poison = self._spec.poison
         if poison is not None and any((array == poison).any() for array in inputs.values()):
             raise ValueError(f"{poison:g} is poison")
         repeat = int(parameters.get("repeat", 1))
-        answer = dict(inputs)
+        answer = dict(self._summed(inputs, parameters) if self._spec.stateful else inputs)
         if repeat > 1:
-            answer = {name: np.tile(array, repeat) for name, array in inputs.items()}
+            answer = {name: np.tile(array, repeat) for name, array in answer.items()}
         answer.pop(str(parameters.get("omit", "")), None)
         return answer
+
+    def stream(self, inputs: Arrays, outputs: Sequence[str], parameters: Parameters) -> Iterator[Arrays]:
+        late = {name: wish for name, wish in parameters.items() if name in _ACTIONS}
+        answer = self.predict(inputs, outputs, {name: wish for name, wish in parameters.items() if name not in late})
+        rows = max((len(array) for array in answer.values() if array.ndim), default=1)
+        after, made = int(parameters.get("after", 0)), 0
+        try:
+            for number in range(int(parameters.get("responses", rows))):
+                if number == after:
+                    misbehave(late, self._kept)
+                made += 1
+                yield {name: array[number % rows : number % rows + 1] for name, array in answer.items()}
+            if made <= after:
+                misbehave(late, self._kept)
+        finally:
+            if self._spec.tally:
+                _add_line(self._spec.tally, b"%d\n" % made)
+
+    def _misbehave(self, parameters: Parameters) -> None:
+        if self._spec.behaviour != "identity" and _first_time(self._spec.once):
+            misbehave({self._spec.behaviour: True}, self._kept)
+        misbehave(parameters, self._kept)
+
+    def _summed(self, inputs: Arrays, parameters: Parameters) -> Arrays:
+        sequence = parameters["sequence_id"]
+        before = {} if parameters.get("sequence_start") else self._sums[sequence]
+        total = {name: array + before.get(name, 0) for name, array in inputs.items()}
+        self._sums.pop(sequence, None)
+        if not parameters.get("sequence_end"):
+            self._sums[sequence] = total
+        if len(self._sums) > _SEQUENCES:
+            del self._sums[next(iter(self._sums))]
+        return total
 
     def _allocate(self, rows: int) -> None:
         most = self._spec.memory_rows
@@ -151,10 +202,13 @@ def read_journal(path: Path) -> list[Execution]:
 
 
 def _write_journal(path: str, inputs: Arrays) -> None:
-    """Add a line in one write, so that those of several processes do not mix, and none is cut by a kill."""
     first = next(iter(inputs.values()))
     rows = tuple(float(row.flat[0]) for row in first)
-    line = msgspec.json.encode(Execution(time.monotonic(), os.getpid(), rows)) + b"\n"
+    _add_line(path, msgspec.json.encode(Execution(time.monotonic(), os.getpid(), rows)) + b"\n")
+
+
+def _add_line(path: str, line: bytes) -> None:
+    """In one write, so that those of several processes do not mix, and none is cut by a kill."""
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.write(descriptor, line)

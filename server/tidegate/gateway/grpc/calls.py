@@ -15,15 +15,17 @@ class Call:
 
     ``metadata`` is everything that the caller sent with the call, names in lower case.
     ``refusal`` is set by the transport when it cancels the method for a reason of its own: the answer then is that.
+    ``keep`` keeps the message read last on the budget after the next one is read, until what it returns is called.
     """
 
-    __slots__ = ("metadata", "refusal", "started", "timeout")
+    __slots__ = ("keep", "metadata", "refusal", "started", "timeout")
 
     def __init__(self, started: float, timeout: float | None) -> None:
         self.started = started
         self.timeout = timeout
         self.metadata: Sequence[tuple[bytes, bytes]] = ()
         self.refusal: TidegateError | None = None
+        self.keep: Callable[[], Callable[[], None]] = lambda: lambda: None
 
 
 Respond = Callable[[Buffer, Call], Awaitable[bytes]]
@@ -38,9 +40,15 @@ class Unary(msgspec.Struct, frozen=True):
 
 
 class Streaming(msgspec.Struct, frozen=True):
-    """Messages in, messages out; the method decides how many and when."""
+    """Messages in, messages out; the method decides how many and when.
+
+    ``large`` takes messages of any size that a unary call may have. ``ends`` tells that it ends by itself soon after
+    its messages do: when the server leaves they end, and it may answer what it has. Any other is cut then.
+    """
 
     converse: Converse
+    large: bool = False
+    ends: bool = False
 
 
 Methods = Mapping[bytes, Unary | Streaming]

@@ -79,7 +79,9 @@ class GrpcHandler:
         stream.call.metadata = stream.headers
         if isinstance(method, Streaming):
             stream.streaming = True
-            stream.inbox.narrow(_SMALL)
+            stream.ends = method.ends
+            if not method.large:
+                stream.inbox.narrow(_SMALL)
         return head, method
 
     async def _one_message(self, stream: Stream, head: Head) -> Buffer:
@@ -116,7 +118,7 @@ class GrpcHandler:
             return message.data
         if head.encoding == "identity":
             raise InvalidRequest("a message is marked as compressed, but the header 'grpc-encoding' is missing")
-        limit = _SMALL if stream.streaming else self._limits.max_inflated_bytes
+        limit = _SMALL if stream.inbox.narrowed else self._limits.max_inflated_bytes
         if len(message.data) < _OFF_LOOP:
             data = inflate(message.data, head.encoding, limit=limit)
         else:

@@ -40,6 +40,8 @@ class Inbox:
         self._held = 0
         self._current = 0
         self._ended = False
+        self._closed = False
+        self.narrowed = False
         self._error: TidegateError | None = None
         self._waiting: asyncio.Future[None] | None = None
 
@@ -66,6 +68,7 @@ class Inbox:
     def narrow(self, limit: int) -> None:
         """Lower the limit on a message, also for the one that is arriving."""
         self._limit = limit
+        self.narrowed = True
         if self._length > limit:
             self._fail(self._too_large(self._length))
 
@@ -79,8 +82,24 @@ class Inbox:
         self._held += size
         self._current += size
 
+    def keep(self) -> Callable[[], None]:
+        """Hold the message read last until what is returned is called, also if the next one is read before."""
+        size, self._current = self._current, 0
+
+        def give() -> None:
+            if not self._closed:
+                self._give(size)
+
+        return give
+
+    def refuse(self, error: TidegateError) -> None:
+        """Take no more messages: whoever asks for the next gets the error."""
+        self._fail(error)
+        self._wake()
+
     def close(self) -> None:
         """The call is over: nothing of it is held any more."""
+        self._closed = True
         self._give(self._held)
         self._fail(InvalidRequest("the call is over"))
 

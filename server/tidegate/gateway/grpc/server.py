@@ -57,7 +57,7 @@ class GrpcServer:
         """
         limits = self._plane.settings.limits
         methods = {
-            **Servicer(self._plane).methods(),
+            **Servicer(self._plane, self._settings.max_stream_requests).methods(),
             **Health(self._plane, self._settings.health_interval).methods(),
             **Reflection().methods(),
         }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
 from time import perf_counter
 
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
-from tidegate.gateway.grpc.calls import Call, Methods, Unary
+from tidegate.gateway.grpc.calls import Call, Methods, Streaming, Unary
+from tidegate.gateway.grpc.conversation import Conversation
 from tidegate.gateway.routes import Route
 from tidegate.protocol import grpc
 from tidegate.protocol.errors import TidegateError
@@ -19,8 +21,9 @@ SERVICE = "inference.GRPCInferenceService"
 class Servicer:
     """What each method answers. A method raises TidegateError for whatever it cannot answer."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, max_stream_requests: int) -> None:
         self._plane = plane
+        self._max_stream_requests = max_stream_requests
 
     def methods(self) -> Methods:
         """The methods by path. Those of the protocol that are missing here do not exist for callers."""
@@ -32,7 +35,10 @@ class Servicer:
             "ModelMetadata": self.model_metadata,
             "ModelStatistics": self.model_statistics,
         }
-        methods = {f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()}
+        methods: dict[bytes, Unary | Streaming] = {
+            f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()
+        }
+        methods[f"/{SERVICE}/ModelStreamInfer".encode()] = Streaming(self.model_stream_infer, large=True, ends=True)
         methods[f"/{SERVICE}/ModelInfer".encode()] = Unary(self.model_infer, counts=True)
         return methods
 
@@ -79,6 +85,10 @@ class Servicer:
             raise error from caught
         finally:
             self._plane.answered(route, "grpc", error, perf_counter() - begun)
+
+    def model_stream_infer(self, messages: AsyncIterator[Buffer], call: Call) -> AsyncGenerator[bytes, None]:
+        """Answer all requests of a call; each of them counts its own outcome."""
+        return Conversation(self._plane, call, self._max_stream_requests).replies(messages)
 
     async def _infer(self, route: Route, request: InferRequest, raw: bool, call: Call) -> bytes:
         deadline = self._plane.deadline(call.started, call.timeout, wished_timeout(request))

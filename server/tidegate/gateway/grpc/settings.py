@@ -21,6 +21,9 @@ class GrpcSettings(msgspec.Struct, frozen=True):
     max_calls: int = 16_384
     """Calls at a time on all connections, refused in the same way. Each takes some kilobytes before its first byte
     of a message, which max_receiving_bytes does not see."""
+    max_stream_requests: int = 64
+    """Requests of one ModelStreamInfer that are answered at a time; the next is not read before one is done. Two
+    batches of the default size, so that one call can keep a replica busy."""
     max_receiving_bytes: int = 1024 * MIB
     """Messages of all calls together that are being received or answered. Each call may hold limits.max_body_bytes,
     so that without this bound a few hundred calls could take all memory."""

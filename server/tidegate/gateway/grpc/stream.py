@@ -35,8 +35,10 @@ class Stream:
         self.headers = headers
         self.call = Call(asyncio.get_running_loop().time(), None)
         self.inbox = Inbox(connection.limits.max_body_bytes, budget, partial(connection.acknowledge, number))
+        self.call.keep = self.inbox.keep
         self.task: asyncio.Task[None] | None = None
         self.streaming = False
+        self.ends = False
         self.gone = False
         self._connection = connection
         self._budget = budget
@@ -81,6 +83,13 @@ class Stream:
         if self.task is not None and not self.task.done():
             self.call.refusal = ShuttingDown()
             self.task.cancel()
+
+    def leave(self) -> None:
+        """The server takes no more calls: what streams would never end by itself."""
+        if self.ends:
+            self.inbox.refuse(ShuttingDown())
+        elif self.streaming:
+            self.cut()
 
     def wake(self) -> None:
         """There may be room to send again."""

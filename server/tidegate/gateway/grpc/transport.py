@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
     # What the server calls.
 
     def leave(self) -> None:
-        """Take no more calls, and close after the last. Calls that stream would never end: they are cut now."""
+        """Take no more calls, and close after the last."""
         if self._leaving or self._closed:
             return
         self._leaving = True
@@ -164,8 +164,7 @@ class Connection(asyncio.Protocol):
         if not self._streams:
             self._close()
         for stream in list(self._streams.values()):
-            if stream.streaming:
-                stream.cut()
+            stream.leave()
 
     def cut(self) -> None:
         """Answer what is still being answered with ShuttingDown."""

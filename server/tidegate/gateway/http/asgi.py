@@ -8,22 +8,26 @@ from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane
+from tidegate.gateway.http.generate_route import GenerateRoute
 from tidegate.gateway.http.infer_route import InferRoute, refusal, refuse
 from tidegate.gateway.http.pages import Count, DataPages, method_not_allowed
 from tidegate.gateway.http.replies import CLOSE, error_reply
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head
 from tidegate.gateway.http.settings import HttpSettings
-from tidegate.gateway.http.targets import infer_target
+from tidegate.gateway.http.targets import InferTarget, infer_target
 from tidegate.protocol.errors import shown
 
 
 class DataApplication:
-    """The data port: infer paths straight to the infer route, everything else to the pages."""
+    """The data port: paths of inference straight to their routes, everything else to the pages."""
 
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
-        self._infer = InferRoute(plane, settings)
+        budget = Budget(settings.max_receiving_bytes)
+        self._infer = InferRoute(plane, settings, budget)
+        self._generate = GenerateRoute(plane, settings, budget)
         self._count = partial(plane.metrics.refused, "http")
         self._pages = PageApplication(DataPages(plane).application(), settings, self._count)
         self._linger = settings.linger
@@ -34,7 +38,10 @@ class DataApplication:
             await self._pages(scope, receive, send)
         elif scope["method"] == "POST":
             with suppress(asyncio.CancelledError):  # the caller left, or the server did, while the answer was sent
-                await self._infer.answer(target, scope, receive, send)
+                if isinstance(target, InferTarget):
+                    await self._infer.answer(target, scope, receive, send)
+                else:
+                    await self._generate.answer(target, scope, receive, send)
         else:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)

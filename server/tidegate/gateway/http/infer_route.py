@@ -12,13 +12,13 @@ from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.http.protocol import REFUSAL
 from tidegate.gateway.http.replies import Reply, error_reply
-from tidegate.gateway.http.request_body import RequestBody
+from tidegate.gateway.http.request_body import OFF_LOOP, RequestBody
 from tidegate.gateway.http.request_head import RequestHead, body_head, read_head
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import InferTarget
 from tidegate.gateway.routes import Route
 from tidegate.protocol import rest, v1
-from tidegate.protocol.compression import choose_encoding, deflate, inflate
+from tidegate.protocol.compression import choose_encoding, deflate
 from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
 from tidegate.protocol.messages import InferRequest, InferResponse
 
@@ -28,17 +28,14 @@ LINGERED = 1 << 20
 BUFFERED = 64 * 1024
 """Bytes that the transport buffers before it makes a sender wait."""
 
-OFF_LOOP = 256 * 1024
-"""Bytes from which (de)compression goes to a thread: at this size it takes some milliseconds, without the GIL."""
-
 
 class InferRoute:
     """The infer paths of v2 and v1."""
 
-    def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
+    def __init__(self, plane: DataPlane, settings: HttpSettings, budget: Budget) -> None:
         self._plane = plane
         self._settings = settings
-        self._budget = Budget(settings.max_receiving_bytes)
+        self._budget = budget
 
     async def answer(self, target: InferTarget, scope: Scope, receive: Receive, send: Send) -> None:
         """Give the one answer of a request, and count it once."""
@@ -82,14 +79,7 @@ class InferRoute:
 
     async def _decode(self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody) -> InferRequest:
         limits = self._plane.settings.limits
-        data = await body.read(limits.max_body_bytes, self._budget)
-        if head.content_encoding:
-            limit = limits.max_inflated_bytes
-            if len(data) < OFF_LOOP // 8:
-                data = inflate(data, head.content_encoding, limit=limit)
-            else:
-                data = await asyncio.to_thread(inflate, data, head.content_encoding, limit=limit)
-            body.hold(len(data), self._budget)
+        data = await body.read_inflated(limits, self._budget)
         if target.v1:
             metadata = self._plane.signature(route)
             return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)

@@ -5,17 +5,24 @@ How long it may take is watched by the connection (``protocol``), which cancels 
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 from starlette.types import Receive, Scope
 
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.http.direct_body import RECEIVE_INTO, SMALLEST
 from tidegate.gateway.http.request_head import RequestHead
+from tidegate.protocol.compression import inflate
 from tidegate.protocol.errors import PayloadTooLarge, RequestCancelled
+from tidegate.protocol.limits import Limits
 from tidegate.protocol.tensors import Buffer
 
 DRAINED = 64 * 1024
 """Bytes of an unwanted body that are read so that the connection can be kept; beyond it a new one is cheaper."""
+
+OFF_LOOP = 256 * 1024
+"""Bytes from which (de)compression goes to a thread: at this size it takes some milliseconds, without the GIL."""
 
 
 class RequestBody:
@@ -60,6 +67,24 @@ class RequestBody:
         await self._scope["state"][RECEIVE_INTO](memory[len(first) :], lambda came: self.hold(came, budget))
         self.arrived = True
         return memory.toreadonly()
+
+    async def read_inflated(self, limits: Limits, budget: Budget) -> Buffer:
+        """The whole body, decompressed. Both forms stay on the ``budget``.
+
+        Raises:
+            InvalidRequest: it is not compressed as its head says, and whatever ``read`` raises.
+        """
+        data = await self.read(limits.max_body_bytes, budget)
+        encoding = self._head.content_encoding
+        if not encoding:
+            return data
+        limit = limits.max_inflated_bytes
+        if len(data) < OFF_LOOP // 8:
+            data = inflate(data, encoding, limit=limit)
+        else:
+            data = await asyncio.to_thread(inflate, data, encoding, limit=limit)
+        self.hold(len(data), budget)
+        return data
 
     def hold(self, size: int, budget: Budget) -> None:
         """Hold ``size`` bytes that have arrived, or that it was inflated to.

@@ -23,14 +23,31 @@ class InferTarget(msgspec.Struct, frozen=True, gc=False):
     explain: bool = False
 
 
-def infer_target(raw_path: bytes) -> InferTarget | None:
-    """The addressee of an infer path of v2 or v1, None for every other path. A trailing slash does not matter."""
+class GenerateTarget(msgspec.Struct, frozen=True, gc=False):
+    """The addressee of Triton's generate extension; ``stream`` asks for the responses as events."""
+
+    model: str
+    version: str = ""
+    stream: bool = False
+
+
+def infer_target(raw_path: bytes) -> InferTarget | GenerateTarget | None:
+    """The addressee of an inference by v2, v1 or the generate extension, None for every other path.
+
+    A trailing slash does not matter.
+    """
     parts = raw_path.removesuffix(b"/").split(b"/")
     match parts:
         case [b"", b"v2", b"models", model, b"infer"]:
             return InferTarget(decoded(model))
         case [b"", b"v2", b"models", model, b"versions", version, b"infer"] if version:
             return InferTarget(decoded(model), decoded(version))
+        case [b"", b"v2", b"models", model, (b"generate" | b"generate_stream") as ending]:
+            return GenerateTarget(decoded(model), stream=ending == b"generate_stream")
+        case [b"", b"v2", b"models", model, b"versions", version, (b"generate" | b"generate_stream") as ending] if (
+            version
+        ):
+            return GenerateTarget(decoded(model), decoded(version), stream=ending == b"generate_stream")
         case [b"", b"v1", b"models", name]:
             model_name, colon, verb = decoded(name).rpartition(":")
             if colon and verb in ("predict", "explain"):

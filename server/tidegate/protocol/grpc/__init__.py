@@ -30,6 +30,8 @@ from tidegate.protocol.grpc.infer import (
     decode_parsed_request,
     encode_infer_request,
     encode_infer_response,
+    encode_stream_error,
+    encode_stream_response,
     parse_infer_request,
 )
 from tidegate.protocol.grpc.repository import (
@@ -78,6 +80,8 @@ __all__ = [
     "encode_server_ready",
     "encode_statistics",
     "encode_statistics_request",
+    "encode_stream_error",
+    "encode_stream_response",
     "encode_unload_request",
     "parse_infer_request",
     "parse_message",

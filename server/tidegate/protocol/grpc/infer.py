@@ -23,6 +23,7 @@ from tidegate.protocol.tensors import Buffer, Tensor
 
 _RequestedOutput = pb.ModelInferRequest.InferRequestedOutputTensor
 _RAW_INPUT = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
+_STREAMED = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 _RAW_OUTPUT = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 
 
@@ -128,6 +129,19 @@ def encode_infer_response(response: InferResponse, *, raw: bool) -> bytes:
         encode_tensor(tensor, message.outputs.add(), raw=raw)
     head = message.SerializeToString()
     return _with_raw(head, _RAW_OUTPUT, response.outputs) if raw else head
+
+
+def encode_stream_response(response: InferResponse, *, raw: bool) -> bytes:
+    """A response as a ModelStreamInferResponse, which wraps it."""
+    encoded = encode_infer_response(response, raw=raw)
+    return wire.length_delimited(_STREAMED, len(encoded)) + encoded
+
+
+def encode_stream_error(message: str, response: InferResponse) -> bytes:
+    """An error as a ModelStreamInferResponse; ``response`` tells which request it answers, and has no outputs."""
+    text = message.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is no UTF-8
+    error = pb.ModelStreamInferResponse(error_message=text).SerializeToString()
+    return error + encode_stream_response(response, raw=False)
 
 
 def _parse_request(data: Buffer, limits: Limits) -> tuple[pb.ModelInferRequest, Sequence[Buffer]]:

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from tidegate.protocol.errors import InvalidRequest, shown
 from tidegate.protocol.generated import open_inference as pb
 from tidegate.protocol.grpc.documents import parse_message
-from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, MemoryUsage, ModelStatistics
+from tidegate.protocol.statistics import (
+    BatchStatistics,
+    Duration,
+    InferStatistics,
+    MemoryUsage,
+    ModelStatistics,
+    ResponseStatistics,
+)
 from tidegate.protocol.tensors import Buffer
 
 
@@ -32,7 +39,7 @@ def encode_statistics(models: Iterable[ModelStatistics]) -> bytes:
 
 
 def decode_statistics(data: Buffer) -> tuple[ModelStatistics, ...]:
-    """The statistics that any v2 server tells. Those of single responses, which Triton adds, are left out.
+    """The statistics that any v2 server tells.
 
     Raises:
         InvalidRequest: the bytes are no such message.
@@ -55,6 +62,13 @@ def _encode_model(model: ModelStatistics) -> pb.ModelStatistics:
         memory_usage=[
             pb.MemoryUsage(type=usage.type, id=usage.id, byte_size=usage.byte_size) for usage in model.memory_usage
         ],
+        response_stats={number: _encode_response(stats) for number, stats in model.response_stats.items()},
+    )
+
+
+def _encode_response(response: ResponseStatistics) -> pb.InferResponseStatistics:
+    return pb.InferResponseStatistics(
+        **{name: _encode_duration(getattr(response, name)) for name in response.__struct_fields__}
     )
 
 
@@ -84,6 +98,13 @@ def _decode_model(message: pb.ModelStatistics) -> ModelStatistics:
         ),
         batch_stats=tuple(map(_decode_batch, message.batch_stats)),
         memory_usage=tuple(MemoryUsage(usage.type, usage.id, usage.byte_size) for usage in message.memory_usage),
+        response_stats={number: _decode_response(stats) for number, stats in message.response_stats.items()},
+    )
+
+
+def _decode_response(message: pb.InferResponseStatistics) -> ResponseStatistics:
+    return ResponseStatistics(
+        **{name: _decode_duration(getattr(message, name)) for name in ResponseStatistics.__struct_fields__}
     )
 
 
