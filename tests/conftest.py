@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator
 
 import pytest
@@ -11,6 +12,14 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("tidegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tidegate")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_directory() -> Generator[None, None, None]:
+    """Servers of the suite keep their copies of models in a directory of its own, not in the user's."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("XDG_CACHE_HOME", directory)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -121,7 +121,11 @@ def test_a_suffix_with_two_claims_is_refused() -> None:
     both = Catalogue({"one": Reader("one", DATA), "two": Reader("two", DATA)})
     with pytest.raises(ModelLoadFailed) as caught:
         both.detect(Path("x.data"))
-    assert caught.value.message == "'x.data' is claimed by more than one runtime: one (data), two (data)"
+    assert caught.value.message == (
+        "'x.data' is claimed by more than one runtime: one (data), two (data); name one as 'runtime:' in the model's "
+        "model.yaml"
+    )
+    assert both.detect(Path("x.data"), "two") == (both.runtimes["two"], DATA)
 
 
 def test_a_directory_is_told_by_the_file_in_it() -> None:
@@ -134,6 +138,10 @@ def test_a_directory_is_told_by_the_file_in_it() -> None:
     assert both.marked({"notes.txt"}) is None
     with pytest.raises(
         ModelLoadFailed,
-        match=r"^a directory is claimed by more than one runtime: one \(saved\.pb\), two \(model\.py\)$",
+        match=r"^a directory is claimed by more than one runtime: one \(saved\.pb\), two \(model\.py\); "
+        r"name one as 'runtime:' in the model's model\.yaml$",
     ):
         both.marked({"saved.pb", "model.py"})
+    assert both.marked({"saved.pb", "model.py"}, "two") == (two, code)
+    assert both.marked({"saved.pb"}, "two") is None
+    assert both.markers() == {"saved.pb", "model.py"}

@@ -20,6 +20,8 @@ from tidegate.runtimes.runtime import Format, Runtime
 
 GROUP = "tidegate.runtimes"
 
+_CHOOSE = "; name one as 'runtime:' in the model's model.yaml"
+
 
 class Catalogue(msgspec.Struct, frozen=True):
     """Runtimes by name, and for those that could not be had, why."""
@@ -42,49 +44,59 @@ class Catalogue(msgspec.Struct, frozen=True):
             f"there is no runtime '{shown(name)}'; installed are {', '.join(sorted(self.runtimes)) or 'none'}"
         )
 
-    def detect(self, path: Path) -> tuple[Runtime, Format]:
+    def detect(self, path: Path, runtime: str = "") -> tuple[Runtime, Format]:
         """The runtime and the format that the file's name tells; of several suffixes that fit, the longest.
+
+        ``runtime`` is the only one that is asked, where its owner has named one.
 
         Raises:
             ModelLoadFailed: no runtime knows the suffix, or several claim it.
         """
         name = path.name.lower()
+        asked = {runtime: self.find(runtime)} if runtime else self.runtimes
         fits = [
             (len(suffix), key, form)
-            for key, runtime in self.runtimes.items()
-            for form in runtime.formats
+            for key, reader in asked.items()
+            for form in reader.formats
             for suffix in form.suffixes
             if name.endswith(suffix)
         ]
         if not fits:
-            raise ModelLoadFailed(self._unknown(path))
+            raise ModelLoadFailed(self._unknown(path, asked))
         longest = max(length for length, _, _ in fits)
         best = sorted((key, form.name) for length, key, form in fits if length == longest)
         if len(best) > 1:
             claims = ", ".join(f"{key} ({form})" for key, form in best)
-            raise ModelLoadFailed(f"'{shown(path.name)}' is claimed by more than one runtime: {claims}")
+            raise ModelLoadFailed(f"'{shown(path.name)}' is claimed by more than one runtime: {claims}{_CHOOSE}")
         _, key, form = next(fit for fit in fits if fit[0] == longest)
         return self.runtimes[key], form
 
-    def marked(self, names: Collection[str]) -> tuple[Runtime, Format] | None:
+    def marked(self, names: Collection[str], runtime: str = "") -> tuple[Runtime, Format] | None:
         """The runtime and the format of a directory that holds files of these names; None if none of them marks one.
+
+        ``runtime`` is the only one that is asked, where its owner has named one.
 
         Raises:
             ModelLoadFailed: it is marked in several ways.
         """
+        asked = {runtime: self.find(runtime)} if runtime else self.runtimes
         fits = sorted(
             (key, form.name, form)
-            for key, runtime in self.runtimes.items()
-            for form in runtime.formats
+            for key, reader in asked.items()
+            for form in reader.formats
             if form.marker and form.marker in names
         )
         if not fits:
             return None
         if len(fits) > 1:
             claims = ", ".join(f"{key} ({form.marker})" for key, _, form in fits)
-            raise ModelLoadFailed(f"a directory is claimed by more than one runtime: {claims}")
+            raise ModelLoadFailed(f"a directory is claimed by more than one runtime: {claims}{_CHOOSE}")
         key, _, form = fits[0]
         return self.runtimes[key], form
+
+    def markers(self) -> frozenset[str]:
+        """Every file name that makes a directory one model."""
+        return frozenset(form.marker for runtime in self.runtimes.values() for form in runtime.formats if form.marker)
 
     def recognises(self, path: Path) -> bool:
         """Whether ``detect`` would find a runtime by the file's name, or several."""
@@ -92,14 +104,19 @@ class Catalogue(msgspec.Struct, frozen=True):
 
     def suffixes(self) -> tuple[str, ...]:
         """Every suffix that an installed runtime reads, sorted."""
-        known = {suffix for runtime in self.runtimes.values() for form in runtime.formats for suffix in form.suffixes}
-        return tuple(sorted(known))
+        return _suffixes(self.runtimes)
 
-    def _unknown(self, path: Path) -> str:
-        known = ", ".join(self.suffixes()) or "none"
-        message = f"'{shown(path.name)}' is no model file that an installed runtime reads; known suffixes are {known}"
+    def _unknown(self, path: Path, asked: Mapping[str, Runtime]) -> str:
+        known = ", ".join(_suffixes(asked)) or "none"
+        reader = "an installed runtime" if asked is self.runtimes else f"runtime '{next(iter(asked))}'"
+        message = f"'{shown(path.name)}' is no model file that {reader} reads; known suffixes are {known}"
         broken = "".join(f"; runtime '{name}' cannot be used: {fault}" for name, fault in sorted(self.faults.items()))
         return message + broken
+
+
+def _suffixes(runtimes: Mapping[str, Runtime]) -> tuple[str, ...]:
+    known = {suffix for runtime in runtimes.values() for form in runtime.formats for suffix in form.suffixes}
+    return tuple(sorted(known))
 
 
 def read_catalogue(entries: Iterable[EntryPoint]) -> Catalogue:

@@ -19,6 +19,7 @@ import msgspec
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Buffer, Parameter
+from tidegate.runtimes.sample import Sample
 
 VERSION = 1
 _MAGIC = b"TG"
@@ -108,6 +109,7 @@ class Load(msgspec.Struct, frozen=True, array_like=True):
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     device: str = "auto"
+    warm_up: tuple[Sample, ...] = ()
 
 
 class Loaded(msgspec.Struct, frozen=True, array_like=True):

@@ -51,6 +51,7 @@ from tidegate.runtimes.frames import (
 from tidegate.runtimes.memory import anonymous_memory, layout
 from tidegate.runtimes.runtime import Artifact, Model
 from tidegate.runtimes.slots import SlotMap
+from tidegate.runtimes.warm_up import warm_up
 from tidegate.runtimes.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -267,10 +268,18 @@ class Host:
                 inputs=load.inputs,
                 outputs=load.outputs,
                 device=load.device,
+                warm_up=load.warm_up,
             )
             start = time.monotonic()
             model = find(load.runtime).load(artifact)
-            held = self._models[job.frame.model] = Held(load, model, time.monotonic() - start)
+            held = Held(load, model, 0.0)
+            try:
+                warm_up(model, artifact.warm_up)
+            except BaseException:
+                self._close(held)
+                raise
+            held.seconds = time.monotonic() - start
+            self._models[job.frame.model] = held
             gc.collect()
             gc.freeze()  # what the framework and the model made lives for ever; no collection has to walk it again
         elif held.load != load:

@@ -20,7 +20,7 @@ from tidegate.runtimes.options import check_options, read_switch
 from tidegate.runtimes.runtime import Artifact, Format, Model
 from tidegate.runtimes.trust import admit
 
-ONNX = Format("ONNX", (".onnx",), executes_code=False)
+ONNX = Format("ONNX", (".onnx",), executes_code=False, companions=True)
 
 OPTIONS = ("batch_dimension", "providers")
 

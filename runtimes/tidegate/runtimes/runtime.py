@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Parameters
+from tidegate.runtimes.sample import Sample
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -31,6 +32,8 @@ class Format(msgspec.Struct, frozen=True):
     """Reading it can run code that its author wrote; such a file is loaded from a trusted source only."""
     marker: str = ""
     """Of a directory that is one model: the file in it that says so ("saved_model.pb"). It then has no suffixes."""
+    companions: bool = False
+    """Whether files beside a file of this format can belong to it, as weights that it names itself."""
 
 
 class Artifact(msgspec.Struct, frozen=True):
@@ -51,6 +54,8 @@ class Artifact(msgspec.Struct, frozen=True):
     outputs: tuple[TensorSpec, ...] = ()
     device: str = "auto"
     """Where it computes: see ``device.read_device``."""
+    warm_up: tuple[Sample, ...] = ()
+    """What is executed before the model is ready. No work of the runtime: whoever holds the model does it."""
 
 
 class Model(Protocol):

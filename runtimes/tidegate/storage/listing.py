@@ -1,4 +1,4 @@
-"""What lies in a directory, as a value: a snapshot of names, three levels deep, that decisions are made over."""
+"""What lies in a directory, as a value: a snapshot of names, four levels deep, that decisions are made over."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import msgspec
 
 from tidegate.protocol.errors import ModelLoadFailed, shown
 
-DEPTH = 3
-"""A directory of models, a model in it, a version of that model."""
+DEPTH = 4
+"""A directory of models, a model in it, a version of that model, the directory that the version is."""
 
 
 class Folder(msgspec.Struct, frozen=True):

@@ -1,37 +1,115 @@
-"""From paths to models that can be served: which files, by which runtime and why, as artifacts of which name."""
+"""From paths to models that can be served: which files, by which runtime and why, and how each is run.
+
+What holds for a model is said in three places: an option that was given goes before the model's own ``model.yaml``,
+and that before what holds for all models by default.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from tidegate.app.events import Found
-from tidegate.protocol.errors import ModelLoadFailed
+from tidegate.app.settings import ServeSettings
+from tidegate.batching.padding import PaddedDimension
+from tidegate.batching.settings import BatchSettings
+from tidegate.protocol.errors import ModelLoadFailed, shown
+from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.catalogue import find
-from tidegate.runtimes.runtime import Artifact
+from tidegate.runtimes.runtime import Artifact, Format
+from tidegate.storage.config import given, specs
 from tidegate.storage.repository import ModelSource, scan
+
+log = logging.getLogger(__name__)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A version of a model, and how it is to be run."""
+
+    source: ModelSource
+    artifact: Artifact
+    replica: ReplicaSettings
+    batching: BatchSettings
+
+
+def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
+    """All that is to be served, on a machine with so many cores.
+
+    Raises:
+        ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other.
+    """
+    planned = tuple(plan(source, settings, cores) for source in find_models(settings.paths, settings.name))
+    for each in planned:
+        if each.source.config.load == "on_demand":
+            log.warning("model %s: loading on demand is not there yet, it is loaded at the start", each.source.name)
+    return planned
 
 
 def find_models(paths: Iterable[Path], name: str | None = None) -> tuple[ModelSource, ...]:
-    """Every model under these paths, in their order. ``name`` renames the only one.
+    """Every model under these paths, in their order, and of each model the versions ascending. ``name`` renames the
+    only one.
 
     Raises:
         ModelLoadFailed: a path holds no model, or two models have the same name and version.
     """
-    found: dict[tuple[str, str], ModelSource] = {}
+    found: dict[str, dict[str, ModelSource]] = {}
     for path in paths:
         for source in scan(path, name):
-            former = found.setdefault((source.name, source.version), source)
+            former = found.setdefault(source.name, {}).setdefault(source.version, source)
             if former is not source:
                 raise ModelLoadFailed(
                     f"{former.path} and {source.path} would both be model '{source.name}' version {source.version}"
                 )
-    return tuple(found.values())
+    return tuple(versions[version] for versions in found.values() for version in sorted(versions, key=int))
 
 
-def artifact_of(source: ModelSource, trusted: bool, threads: int, options: Mapping[str, str]) -> Artifact:
-    return Artifact(source.name, source.version, source.path, trusted=trusted, threads=threads, options=options)
+def plan(source: ModelSource, settings: ServeSettings, cores: int) -> Plan:
+    """How one version of a model is to be run.
+
+    Raises:
+        ModelLoadFailed: what its ``model.yaml`` says of its batches contradicts itself, or what was given beside it.
+    """
+    config, own = source.config, given(source.config)
+    replicas = (
+        settings.replica.replicas if "replicas" in settings.given else own.get("replicas", settings.replica.replicas)
+    )
+    threads = settings.threads if "threads" in settings.given else own.get("threads", settings.threads)
+    artifact = Artifact(
+        source.name,
+        source.version,
+        source.path,
+        trusted=settings.trusted,
+        threads=threads_of(threads, replicas, cores),
+        options={**config.runtime_options, **settings.options},
+        inputs=specs(config.inputs),
+        outputs=specs(config.outputs),
+        device=config.device,
+        warm_up=config.warm_up,
+    )
+    return Plan(
+        source, artifact, msgspec.structs.replace(settings.replica, replicas=replicas), batching_of(source, settings)
+    )
+
+
+def batching_of(source: ModelSource, settings: ServeSettings) -> BatchSettings:
+    """Queue and batches of a model.
+
+    Raises:
+        ModelLoadFailed: see ``plan``.
+    """
+    own = {field: value for field, value in given(source.config.batcher).items() if field not in settings.given}
+    try:
+        if "padded_dimensions" in own:
+            own["padded_dimensions"] = tuple(
+                PaddedDimension(each.input, each.axis, each.sizes, each.fill) for each in own["padded_dimensions"]
+            )
+        return msgspec.structs.replace(settings.batching, **own)
+    except ValueError as error:
+        raise ModelLoadFailed(f"'{shown(source.config_path, 300)}': batcher: {error}") from error
 
 
 def threads_of(threads: int, replicas: int, cores: int) -> int:
@@ -55,14 +133,15 @@ def told(source: ModelSource) -> Found:
 
 
 def _reason(source: ModelSource) -> str:
-    """Which of the format's suffixes the file has."""
+    """What told the runtime: the model's owner, the marker in its directory, or the suffix of its file."""
+    if source.config.runtime and source.config_path is not None:
+        return f"{source.config_path.name} names it"
+    form = next((form for form in find(source.runtime).formats if form.name == source.format), None)
+    if form is None:
+        return f"it is a {source.format} file"
+    return f"it holds {form.marker}" if form.marker else f"its name ends in {_suffix(source, form)}"
+
+
+def _suffix(source: ModelSource, form: Format) -> str:
     file = source.path.name.lower()
-    suffixes = (
-        suffix
-        for form in find(source.runtime).formats
-        if form.name == source.format
-        for suffix in form.suffixes
-        if file.endswith(suffix)
-    )
-    suffix = next(suffixes, "")
-    return f"its name ends in {suffix}" if suffix else f"it is a {source.format} file"
+    return next((suffix for suffix in form.suffixes if file.endswith(suffix)), "")

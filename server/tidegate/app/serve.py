@@ -12,7 +12,7 @@ import gc
 from collections.abc import Callable, Sequence
 
 from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
-from tidegate.app.models import artifact_of, available_cores, find_models, threads_of, told
+from tidegate.app.models import Plan, available_cores, plans, told
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
 from tidegate.gateway.backend import Backend
@@ -22,8 +22,9 @@ from tidegate.gateway.grpc.server import GrpcServer
 from tidegate.gateway.http.server import HttpServer
 from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.protocol.errors import ModelNotReady, TidegateError
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
 from tidegate.replicas.backend import LocalBackend
+from tidegate.storage.cache import ArtifactCache
 from tidegate.storage.repository import ModelSource
 from tidegate.telemetry.metrics import Metrics
 
@@ -43,7 +44,7 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
         ModelLoadFailed: there is no model to serve under the paths.
         CannotListen: a port is taken.
     """
-    server = Server(settings, find_models(settings.paths, settings.name), announce)
+    server = Server(settings, plans(settings, available_cores()), announce)
     with EndSignals() as signals:
         try:
             return await server.run(signals)
@@ -62,24 +63,24 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
 class Server:
     """One process' worth of tidegate. ``run`` is its whole life; ``close`` ends what a shortened life left."""
 
-    def __init__(self, settings: ServeSettings, sources: Sequence[ModelSource], announce: Announce) -> None:
+    def __init__(self, settings: ServeSettings, planned: Sequence[Plan], announce: Announce) -> None:
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
         self._announce = announce
-        threads = threads_of(settings.threads, settings.replica.replicas, available_cores())
         self._models = [
             (
-                source,
+                each.source,
                 LocalBackend(
-                    artifact_of(source, settings.trusted, threads, settings.options),
-                    source.runtime,
-                    settings.replica,
-                    metrics.bind(source.name, source.version),
-                    settings.batching,
+                    each.artifact,
+                    each.source.runtime,
+                    each.replica,
+                    metrics.bind(each.source.name, each.source.version),
+                    each.batching,
                 ),
             )
-            for source in sources
+            for each in planned
         ]
+        self._copies = ArtifactCache(settings.artifact_cache) if settings.artifact_cache else None
         batching = settings.batching
         cache = CacheSettings(
             max_bytes=settings.cache_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes
@@ -125,6 +126,8 @@ class Server:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
         await asyncio.gather(*listeners, self._kill_models())
+        if self._copies is not None:
+            self._copies.close()
 
     async def _open(self) -> None:
         await self._status.start()
@@ -155,8 +158,9 @@ class Server:
         began = loop.time()
         timeout = self._settings.ready_timeout
         try:
+            await self._copy(source, backend)
             await backend.start()
-            await backend.wait_ready(timeout)
+            await backend.wait_ready(began + timeout - loop.time())
         except TidegateError as error:
             self._announce(LoadFailed(source.name, source.version, error.message))
             late = isinstance(error, ModelNotReady) and loop.time() - began >= timeout
@@ -165,6 +169,17 @@ class Server:
         assert metadata is not None, "a backend that is ready has told its signature"
         self._announce(Loaded(source.name, source.version, loop.time() - began, metadata))
         return GOOD
+
+    async def _copy(self, source: ModelSource, backend: LocalBackend) -> None:
+        """Let a model be loaded from a copy that nobody writes to."""
+        if self._copies is None:
+            return
+        try:
+            held = await asyncio.to_thread(self._copies.hold, source.path, source.beside, self._settings.trusted)
+        except ModelLoadFailed as error:
+            backend.give_up(error)
+            raise
+        backend.relocate(held.path)
 
     async def _leave(self) -> bool:
         """Go down in order; tells whether all that was in flight has been answered."""

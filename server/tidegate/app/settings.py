@@ -12,6 +12,7 @@ from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.replicas.settings import ReplicaSettings
+from tidegate.storage.cache import CacheSettings
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
@@ -38,6 +39,10 @@ class ServeSettings(msgspec.Struct, frozen=True):
     replica: ReplicaSettings = ReplicaSettings()
     batching: BatchSettings = BatchSettings()
     """How each model queues and batches."""
+    given: frozenset[str] = frozenset()
+    """Fields of this, ``replica`` and ``batching`` that the user has given: they hold whatever a model.yaml says."""
+    artifact_cache: CacheSettings | None = None
+    """Where models are copied to before they are loaded; without it they are loaded from where they lie."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 import msgspec
 from cyclopts import CoercionError, Group, Parameter, Token
@@ -104,9 +104,24 @@ Weights = Annotated[
 ]
 
 
+class Given:
+    """Of a group of options: ``given`` names those that the user has given, by flag or by variable, whatever value.
+
+    cyclopts makes a group from the options it was given and leaves the others to their defaults, so the group's own
+    making tells which is which.
+    """
+
+    given: frozenset[str]
+
+    def __new__(cls, **options: object) -> Self:
+        group = super().__new__(cls)
+        object.__setattr__(group, "given", frozenset(options))
+        return group
+
+
 @Parameter(name="*", group=Group("Addresses", sort_key=1))
 @dataclass(frozen=True)
-class Addresses:
+class Addresses(Given):
     host: str = HTTP.host
     """The address that all ports are on. 0.0.0.0 opens them to the network."""
     http_port: int = HTTP.port
@@ -119,7 +134,7 @@ class Addresses:
 
 @Parameter(name="*", group=Group("Execution", sort_key=2))
 @dataclass(frozen=True)
-class Execution:
+class Execution(Given):
     replicas: Positive = REPLICA.replicas
     """Processes of each model; every one holds the model in its own memory."""
     threads: Count = 0
@@ -135,9 +150,20 @@ class Execution:
     """Where replicas keep their sockets; "" is the system's directory for temporary files."""
 
 
-@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=3))
+@Parameter(name="*", group=Group("Copies of models", sort_key=3))
 @dataclass(frozen=True)
-class Batching:
+class Copies(Given):
+    model_cache: bool = True
+    """Load models from copies, so that a file that is overwritten changes nothing until it is loaded anew."""
+    model_cache_directory: str = ""
+    """Where they lie; "" is tidegate/models in the user's cache directory ($XDG_CACHE_HOME, else ~/.cache)."""
+    model_cache_bytes: Size = 10 << 30
+    """Copies that are kept although no server uses them, for the next start."""
+
+
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=4))
+@dataclass(frozen=True)
+class Batching(Given):
     max_batch: Rows = BATCHING.max_batch
     """Rows in one execution."""
     max_batch_bytes: Size = BATCHING.max_batch_bytes
@@ -171,9 +197,9 @@ class Batching:
     """For how many seconds it is."""
 
 
-@Parameter(name="*", group=Group("Callers", sort_key=4))
+@Parameter(name="*", group=Group("Callers", sort_key=5))
 @dataclass(frozen=True)
-class Callers:
+class Callers(Given):
     priority_levels: Positive = CALLER.priority_levels
     """Levels of the parameter `priority`; 1 is served first, the highest number last."""
     default_priority: Positive = CALLER.default_priority
@@ -186,9 +212,9 @@ class Callers:
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=5))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=6))
 @dataclass(frozen=True)
-class Times:
+class Times(Given):
     timeout: Seconds = 60.0
     """For a request whose caller sets no deadline."""
     max_timeout: Seconds = 3600.0
@@ -227,9 +253,9 @@ class Times:
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=6))
+@Parameter(name="*", group=Group("Limits", sort_key=7))
 @dataclass(frozen=True)
-class Bounds:
+class Bounds(Given):
     max_connections: Count = HTTP.max_connections
     """Connections at a time, of HTTP and of gRPC each."""
     max_concurrent_streams: Count = GRPC.max_concurrent_streams
@@ -262,9 +288,9 @@ class Bounds:
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=7))
+@Parameter(name="*", group=Group("Answers", sort_key=8))
 @dataclass(frozen=True)
-class Answers:
+class Answers(Given):
     nan: NanPolicy = HTTP.nan
     """NaN and infinity in a JSON answer: null, string ("NaN", "-Infinity") or literal (NaN, which is no JSON)."""
     min_compress_bytes: Size = HTTP.min_compress_bytes
@@ -273,9 +299,9 @@ class Answers:
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=8))
+@Parameter(name="*", group=Group("Log", sort_key=9))
 @dataclass(frozen=True)
-class Log:
+class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     """The least serious message that is written to stderr."""
     log_format: Literal["plain", "json"] = "plain"
@@ -291,6 +317,7 @@ class Options:
 
     addresses: Addresses = Addresses()
     execution: Execution = Execution()
+    copies: Copies = Copies()
     batching: Batching = Batching()
     callers: Callers = Callers()
     times: Times = Times()
@@ -299,10 +326,16 @@ class Options:
     log: Log = Log()
 
     @property
-    def groups(self) -> tuple[object, ...]:
+    def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.batching, self.callers, self.times, self.bounds, self.answers, self.log
+            self.addresses, self.execution, self.copies, self.batching, self.callers, self.times, self.bounds,
+            self.answers, self.log,
         )  # fmt: skip
+
+    @property
+    def given(self) -> frozenset[str]:
+        """The options that the user has given, of all groups."""
+        return frozenset().union(*(group.given for group in self.groups))
 
 
 DEFAULTS = Options()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 from msgspec import structs
 
 from tidegate.cli.failure import Exit, Failure
-from tidegate.cli.options import BATCHING, CALLER, DEFAULTS, GRPC, HTTP, REPLICA, Options, overlay
+from tidegate.cli.options import BATCHING, CALLER, DEFAULTS, GRPC, HTTP, REPLICA, Copies, Options, overlay
 from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from tidegate.app.events import Event
     from tidegate.app.settings import ServeSettings
+    from tidegate.storage.cache import CacheSettings
 
 CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
 
@@ -105,9 +107,14 @@ def settings_of(options: Options) -> ServeSettings:
         ) from error
 
 
+FIELDS = {"pad": "padded_dimensions", "non_idempotent": "idempotent"}
+"""Fields of the settings, by options that have other names."""
+
+
 def option_of(field: str) -> str:
     """The option that a field of the settings comes from."""
-    return {"padded_dimensions": "--pad"}.get(field) or f"--{field.replace('_', '-')}"
+    named = {told: option for option, told in FIELDS.items()}.get(field, field)
+    return f"--{named.replace('_', '-')}"
 
 
 def _settings_of(options: Options) -> ServeSettings:
@@ -137,8 +144,26 @@ def _settings_of(options: Options) -> ServeSettings:
             idempotent=not batching.non_idempotent,
             padded_dimensions=batching.pad,
         ),
+        given=frozenset(FIELDS.get(option, option) for option in options.given),
+        artifact_cache=artifact_cache_of(options.copies),
     )
     return overlay(settings, *groups)
+
+
+def artifact_cache_of(copies: Copies) -> CacheSettings | None:
+    """Where copies of models lie, None for no copies."""
+    from tidegate.storage.cache import CacheSettings
+
+    if not copies.model_cache:
+        return None
+    directory = Path(copies.model_cache_directory) if copies.model_cache_directory else cache_home() / "tidegate/models"
+    return CacheSettings(directory=directory.absolute(), max_bytes=copies.model_cache_bytes)
+
+
+def cache_home() -> Path:
+    """The user's directory for caches, by the XDG Base Directory Specification: a relative one does not count."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"
 
 
 def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from tidegate.batching.item import ANYBODY, Caller
 from tidegate.batching.settings import BatchSettings
-from tidegate.protocol.errors import ModelNotReady
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
 from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.directory import sweep
@@ -71,6 +72,14 @@ class LocalBackend:
 
     def statistics(self) -> RevisionStatistics:
         return self._dispatcher.statistics(dict(self._pool.states))
+
+    def relocate(self, path: Path) -> None:
+        """Load the artifact from here, not from where it was found. Before ``start``."""
+        self._pool.relocate(path)
+
+    def give_up(self, refusal: ModelLoadFailed) -> None:
+        """There is nothing to load: requests are answered with the reason. Instead of ``start``."""
+        self._pool.give_up(refusal)
 
     async def start(self) -> None:
         """Start the workers and return at once; ``wait_ready`` tells when it answers."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from pathlib import Path
 
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, ShuttingDown
 from tidegate.replicas.dispatch import Dispatcher
@@ -65,6 +66,16 @@ class Pool:
     async def changed(self) -> None:
         """Return after the next change of a replica's state."""
         await self._changed.wait()
+
+    def relocate(self, path: Path) -> None:
+        """Load the artifact from here; before ``start``."""
+        for replica in self.replicas:
+            replica.relocate(path)
+
+    def give_up(self, refusal: ModelLoadFailed) -> None:
+        """There is nothing to load; instead of ``start``."""
+        for replica in self.replicas:
+            replica.give_up(refusal)
 
     async def start(self) -> None:
         """Start all replicas, and keep them going until ``stop``."""

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -134,6 +135,15 @@ class Replica:
         if self._last and self.state in (State.BACKING_OFF, State.STARTING, State.LOADING):
             return Readiness(False, f"it is being started again: {self._last}")
         return Readiness(False, f"it is {self.state}")
+
+    def relocate(self, path: Path) -> None:
+        """Load the artifact from here; before ``start``."""
+        self._artifact = msgspec.structs.replace(self._artifact, path=path)
+
+    def give_up(self, refusal: ModelLoadFailed) -> None:
+        """There is nothing to load: requests are answered with the reason. Instead of ``start``."""
+        self.refusal = refusal
+        self._on_change()
 
     async def start(self) -> None:
         """Start the worker, and keep it going until ``stop``."""
@@ -260,6 +270,7 @@ class Replica:
             artifact.inputs,
             artifact.outputs,
             artifact.device,
+            artifact.warm_up,
         )
         try:
             loaded = await self._step(connection.load(load), self._settings.load_timeout, "load")
