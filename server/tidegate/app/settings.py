@@ -43,6 +43,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Fields of this, ``replica`` and ``batching`` that the user has given: they hold whatever a model.yaml says."""
     artifact_cache: CacheSettings | None = None
     """Where models are copied to before they are loaded; without it they are loaded from where they lie."""
+    model_control: bool = False
+    """Whether callers may load and unload models even where others than this machine's users reach the server."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

@@ -161,7 +161,14 @@ class Copies(Given):
     """Copies that are kept although no server uses them, for the next start."""
 
 
-@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=4))
+@Parameter(name="*", group=Group("Loading and unloading", sort_key=4))
+@dataclass(frozen=True)
+class Control(Given):
+    model_control: Annotated[bool, Parameter(negative=())] = False
+    """Let callers load and unload models although the server listens on more than a loopback address."""
+
+
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=5))
 @dataclass(frozen=True)
 class Batching(Given):
     max_batch: Rows = BATCHING.max_batch
@@ -197,7 +204,7 @@ class Batching(Given):
     """For how many seconds it is."""
 
 
-@Parameter(name="*", group=Group("Callers", sort_key=5))
+@Parameter(name="*", group=Group("Callers", sort_key=6))
 @dataclass(frozen=True)
 class Callers(Given):
     priority_levels: Positive = CALLER.priority_levels
@@ -212,7 +219,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=6))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=7))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -253,7 +260,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=7))
+@Parameter(name="*", group=Group("Limits", sort_key=8))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -288,7 +295,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=8))
+@Parameter(name="*", group=Group("Answers", sort_key=9))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -299,7 +306,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=9))
+@Parameter(name="*", group=Group("Log", sort_key=10))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -318,6 +325,7 @@ class Options:
     addresses: Addresses = Addresses()
     execution: Execution = Execution()
     copies: Copies = Copies()
+    control: Control = Control()
     batching: Batching = Batching()
     callers: Callers = Callers()
     times: Times = Times()
@@ -328,8 +336,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.batching, self.callers, self.times, self.bounds,
-            self.answers, self.log,
+            self.addresses, self.execution, self.copies, self.control, self.batching, self.callers, self.times,
+            self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

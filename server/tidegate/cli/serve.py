@@ -144,10 +144,10 @@ def _settings_of(options: Options) -> ServeSettings:
             idempotent=not batching.non_idempotent,
             padded_dimensions=batching.pad,
         ),
-        given=frozenset(FIELDS.get(option, option) for option in options.given),
         artifact_cache=artifact_cache_of(options.copies),
     )
-    return overlay(settings, *groups)
+    given = frozenset(FIELDS.get(option, option) for option in options.given)
+    return structs.replace(overlay(settings, *groups), given=given)
 
 
 def artifact_cache_of(copies: Copies) -> CacheSettings | None:

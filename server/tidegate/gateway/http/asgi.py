@@ -12,29 +12,35 @@ from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.http.infer_route import InferRoute, refusal, refuse
 from tidegate.gateway.http.pages import Count, DataPages, method_not_allowed
 from tidegate.gateway.http.replies import CLOSE, error_reply
+from tidegate.gateway.http.repository_route import RepositoryRoute
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head
 from tidegate.gateway.http.settings import HttpSettings
-from tidegate.gateway.http.targets import infer_target
+from tidegate.gateway.http.targets import infer_target, repository_target
 from tidegate.protocol.errors import shown
 
 
 class DataApplication:
-    """The data port: infer paths straight to the infer route, everything else to the pages."""
+    """The data port: infer paths straight to the infer route, those that take a body to theirs, the rest to pages."""
 
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
         self._infer = InferRoute(plane, settings)
+        self._repository = RepositoryRoute(plane, settings)
         self._count = partial(plane.metrics.refused, "http")
         self._pages = PageApplication(DataPages(plane).application(), settings, self._count)
         self._linger = settings.linger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = infer_target(scope["raw_path"])
-        if target is None:
+        wish = None if target else repository_target(scope["raw_path"])
+        if target is None and wish is None:
             await self._pages(scope, receive, send)
         elif scope["method"] == "POST":
             with suppress(asyncio.CancelledError):  # the caller left, or the server did, while the answer was sent
-                await self._infer.answer(target, scope, receive, send)
+                if target is not None:
+                    await self._infer.answer(target, scope, receive, send)
+                elif wish is not None:
+                    await self._repository.answer(wish, scope, receive, send)
         else:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)

@@ -5,19 +5,16 @@ Outside of this package only gateway and client touch the generated messages: th
 
 from tidegate.protocol.generated import descriptor_set
 from tidegate.protocol.grpc.documents import (
-    RepositoryRequest,
     check_empty_request,
     decode_model_metadata,
     decode_model_ready,
     decode_model_request,
-    decode_repository_request,
     decode_server_live,
     decode_server_metadata,
     decode_server_ready,
     encode_model_metadata,
     encode_model_ready,
     encode_model_request,
-    encode_repository_response,
     encode_server_live,
     encode_server_metadata,
     encode_server_ready,
@@ -32,6 +29,13 @@ from tidegate.protocol.grpc.infer import (
     encode_infer_response,
     parse_infer_request,
 )
+from tidegate.protocol.grpc.repository import (
+    decode_index_request,
+    decode_repository_request,
+    encode_configuration,
+    encode_index,
+    encode_repository_response,
+)
 from tidegate.protocol.grpc.statistics import (
     decode_statistics,
     decode_statistics_request,
@@ -41,8 +45,8 @@ from tidegate.protocol.grpc.statistics import (
 
 __all__ = [
     "ParsedRequest",
-    "RepositoryRequest",
     "check_empty_request",
+    "decode_index_request",
     "decode_infer_request",
     "decode_infer_response",
     "decode_model_metadata",
@@ -56,6 +60,8 @@ __all__ = [
     "decode_statistics",
     "decode_statistics_request",
     "descriptor_set",
+    "encode_configuration",
+    "encode_index",
     "encode_infer_request",
     "encode_infer_response",
     "encode_model_metadata",
