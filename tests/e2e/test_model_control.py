@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import warnings
 from collections.abc import Iterator
@@ -273,6 +274,45 @@ def test_only_who_may_changes_what_is_served(models: Path) -> None:
         url = f"http://127.0.0.1:{port}/v2/repository/models/a/unload"
         assert httpx.post(url, headers={"origin": "http://evil"}, trust_env=False).status_code == 403
         assert httpx.post(url, trust_env=False).status_code == 200
+        assert server.stop() == 0
+
+
+def test_changes_on_disk_are_followed(models: Path) -> None:
+    """New models are loaded, changed ones replaced, removed ones unloaded; one that is wrong is told, and heals."""
+    with Serving.start(models, "--watch", "--watch-interval", "0.05", "--watch-settle", "0.1") as server:
+        server.until("ready")
+        fake(models / "c" / "model.fake.json", width=3)
+        assert server.until("loaded")["model"] == "c"
+        assert infer(server, "c", 3).status_code == 200
+        fake(models / "c" / "model.fake.json", width=4)
+        assert server.until("loaded")["model"] == "c"
+        assert infer(server, "c", 4).status_code == 200
+        (models / "c" / "model.yaml").write_text("nonsense: 1")
+        failed = server.until("loadfailed")
+        assert (failed["model"], failed["serving"]) == ("c", True)
+        assert infer(server, "c", 4).status_code == 200
+        (models / "c" / "model.yaml").write_text("name: d")
+        assert server.until("loaded")["model"] == "d"
+        assert infer(server, "d", 4).status_code == 200
+        shutil.rmtree(models / "a")
+        while server.until("unloaded")["model"] != "a":
+            pass
+        assert infer(server, "a").status_code == 404
+        assert infer(server, "b").status_code == 200
+        assert server.stop() == 0
+
+
+def test_what_was_unloaded_stays_so(models: Path) -> None:
+    """A change does not load it again; a load does."""
+    with Serving.start(models, "--watch", "--watch-interval", "0.05", "--watch-settle", "0.1") as server:
+        server.until("ready")
+        assert post(server, "models/a/unload").status_code == 200
+        for name in ("a", "b"):
+            fake(models / name / "model.fake.json", width=3)
+        assert server.until("loaded")["model"] == "b"
+        assert states(server)["a/1"] == ("UNAVAILABLE", "it was unloaded")
+        assert post(server, "models/a/load").status_code == 200
+        assert infer(server, "a", 3).status_code == 200
         assert server.stop() == 0
 
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
 from msgspec import structs
 
@@ -16,6 +20,7 @@ from tidegate.app.events import Leaving, Listening, Ready, Stopped
 from tidegate.app.repository import Announce, repository_of
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
+from tidegate.control.watch import snapshot, watch
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
@@ -25,6 +30,8 @@ from tidegate.gateway.routes import RouteTable
 from tidegate.protocol.errors import ModelNotReady
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 GOOD, FAILED, NOT_READY = 0, 1, 3
 """Ways to end that are not a signal: asked to, no model could be loaded, none was loaded in time."""
@@ -86,7 +93,8 @@ class Server:
                 # What has been made by now lives as long as the process: the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
-                await asked
+                async with self._watching():
+                    await asked
         finally:
             loading.cancel()
             asked.cancel()
@@ -129,6 +137,23 @@ class Server:
         self._announce(Ready(len(results) - len(failures), len(failures)))
         return GOOD
 
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """While entered, changes on disk are followed if that is asked for."""
+        settings = self._settings
+        if not settings.watch:
+            yield
+            return
+        watching = asyncio.create_task(
+            watch(partial(snapshot, settings.paths), self._models.follow, settings.watching), name="watch"
+        )
+        watching.add_done_callback(_watch_ended)
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
+
     async def _leave(self) -> bool:
         """Go down in order; tells whether all that was in flight has been answered."""
         grace = self._settings.shutdown_grace
@@ -149,6 +174,11 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+
+def _watch_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the served paths are watched no more", exc_info=error)
 
 
 def address(host: str, port: int) -> str:

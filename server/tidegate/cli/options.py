@@ -15,7 +15,15 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
-from tidegate.cli.values import check_seconds, parse_padding, parse_size, parse_sizes, parse_weight, show_size
+from tidegate.cli.values import (
+    check_seconds,
+    parse_padding,
+    parse_size,
+    parse_sizes,
+    parse_weight,
+    show_size,
+)
+from tidegate.control.watch import WatchSettings
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
@@ -31,6 +39,8 @@ GRPC = GrpcSettings()
 REPLICA = ReplicaSettings()
 BATCHING = BatchSettings()
 CALLER = CallerSettings()
+WATCH = WatchSettings()
+RELOAD = WatchSettings(watch_interval=0.5, watch_settle=0.2)
 
 
 def overlay(settings: S, *groups: object) -> S:
@@ -166,6 +176,14 @@ class Copies(Given):
 class Control(Given):
     model_control: Annotated[bool, Parameter(negative=())] = False
     """Let callers load and unload models although the server listens on more than a loopback address."""
+    watch: Annotated[bool, Parameter(negative=("--no-watch",))] = False
+    """Follow changes on disk: load models that are new, replace those that changed, unload those that are gone."""
+    reload: Annotated[bool, Parameter(negative=())] = False
+    """The same at once, for work on a model: look twice a second, and take a change after 0.2 s."""
+    watch_interval: Seconds = WATCH.watch_interval
+    """Seconds between two looks at the disk."""
+    watch_settle: Seconds = WATCH.watch_settle
+    """Seconds that a change must be over before it is followed."""
 
 
 @Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=5))

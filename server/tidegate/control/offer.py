@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,13 @@ class Offer(msgspec.Struct, frozen=True):
     def version(self) -> str:
         return self.source.version
 
+    def touches(self, path: Path) -> bool:
+        """Whether anything that it was made from is, or lies in, what a path names."""
+        own = [self.source.path, *(part.path for part in self.parts)]
+        if self.source.config_path is not None:
+            own.append(self.source.config_path)
+        return any(each.is_relative_to(path) for each in own)
+
 
 class Survey(msgspec.Struct, frozen=True):
     """All that the user's paths hold."""
@@ -50,6 +57,14 @@ class Survey(msgspec.Struct, frozen=True):
     @property
     def models(self) -> set[str]:
         return {*self.offers, *self.problems}
+
+
+def touched(survey: Survey, live: Iterable[Offer], paths: Collection[Path]) -> tuple[str, ...]:
+    """The models that a change of paths concerns: as they are now, as they are served, or by the name of a problem."""
+    offers = [*(offer for versions in survey.offers.values() for offer in versions.values()), *live]
+    found = {offer.model for offer in offers if any(offer.touches(path) for path in paths)}
+    names = {name for path in paths for name in (path.name, path.name.partition(".")[0])}
+    return tuple(sorted(found | (names & survey.problems.keys())))
 
 
 class Steps(msgspec.Struct, frozen=True):

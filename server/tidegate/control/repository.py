@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
@@ -16,7 +18,7 @@ import msgspec
 from tidegate.control.index import UNLOADED, Key, Standing, index, unavailable
 from tidegate.control.lease import Lease
 from tidegate.control.model import Model
-from tidegate.control.offer import Offer, Survey, steps
+from tidegate.control.offer import Offer, Survey, steps, touched
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import (
     ModelLoadFailed,
@@ -157,6 +159,26 @@ class Repository:
             operation.task.cancel()
             await asyncio.wait({operation.task})
         await self._join(model, operation or self._begin(model, "unload", self._unload(model)))
+
+    async def follow(self, paths: Iterable[Path]) -> None:
+        """Serve what has changed at these paths as it is now; what was unloaded on request stays so.
+
+        What fails is told to the observer.
+        """
+        survey = await self.look()
+        models = touched(survey, [lease.offer for lease in self.leases], list(paths))
+        await asyncio.gather(*(self._follow(model) for model in models if model not in self._unloaded))
+
+    async def _follow(self, model: str) -> None:
+        while (operation := self._operations.get(model)) is not None:
+            await asyncio.wait({operation.task})  # it may have looked before the change
+        survey = self._survey
+        offered = survey.offers.get(model, {})
+        served = {version: lease.offer for version, lease in self._live.get(model, {}).items()}
+        if survey.problem(model, served) is None and not steps(offered, served):
+            return
+        with suppress(TidegateError):
+            await self._join(model, self._begin(model, "load", self._load(model)))
 
     def configuration(self, model: str, version: str) -> ModelConfiguration:
         """See the port."""
