@@ -19,14 +19,14 @@ from tidegate.client import RetryPolicy
 from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, NotFound, OutOfMemory, Overloaded, Unavailable
 from tidegate.protocol.generated import open_inference as pb
 from tidegate.protocol.grpc.wire import length_delimited
-from tidegate.protocol.repository import ModelIndex
+from tidegate.protocol.repository import IndexEntry
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import grpc
 
 ROW = np.array([[1.0, 2.0]])
-INDEX = (ModelIndex("m", "1", "READY"), ModelIndex("n", "", "UNAVAILABLE", "unloaded"))
+INDEX = (IndexEntry("m", "1", "READY"), IndexEntry("n", "", "UNAVAILABLE", "unloaded"))
 AT_ONCE = RetryPolicy(initial_backoff=0.0)
 
 GETS: dict[str, Any] = {

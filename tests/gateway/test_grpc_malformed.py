@@ -403,10 +403,10 @@ MESSAGES: list[object] = [
         id="health of garbage",
     ),
     pytest.param(
-        SERVICE + "ModelConfig",
+        SERVICE + "TraceSetting",
         b"",
         Status.UNIMPLEMENTED,
-        "there is no method '/inference.GRPCInferenceService/ModelConfig'",
+        "there is no method '/inference.GRPCInferenceService/TraceSetting'",
         id="a method of Triton's",
     ),
     pytest.param("/a/b", b"", Status.UNIMPLEMENTED, "there is no method '/a/b'", id="an unknown service"),

@@ -109,7 +109,7 @@ def test_a_stream_counts_once(error: Exception, kind: type[Exception]) -> None:
         with pytest.raises(kind):
             await read(gateway.stream(route, request(3), 60.0), seen)
         assert len(seen) == 2
-        assert (gateway.outcomes(route).failed, gateway.outcomes(route).succeeded) == (1, 0)
+        assert (route.outcomes.failed, route.outcomes.succeeded) == (1, 0)
         assert repr(gateway) == "<DataPlane serving, 1 models, 0 in flight>"
 
     run_virtual(main())

@@ -11,7 +11,6 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidRequest
 from tidegate.protocol.generated import open_inference as pb
 from tidegate.protocol.grpc import (
-    RepositoryRequest,
     check_empty_request,
     decode_model_metadata,
     decode_model_ready,
@@ -29,6 +28,7 @@ from tidegate.protocol.grpc import (
     encode_server_ready,
 )
 from tidegate.protocol.messages import ModelMetadata, ServerMetadata, TensorSpec
+from tidegate.protocol.repository import RepositoryRequest
 
 METADATA = ModelMetadata(
     "iris",

@@ -63,12 +63,14 @@ def _fields(file: FileDescriptorProto) -> dict[str, tuple[int, int, int, str]]:
 
 def test_field_numbers_are_tritons() -> None:
     """Every field that both have is the same field on the wire, and what only we have is named here."""
-    from tritonclient.grpc import service_pb2
+    from tritonclient.grpc import model_config_pb2, service_pb2
 
     theirs_file, ours_file = FileDescriptorProto(), FileDescriptorProto()
     service_pb2.DESCRIPTOR.CopyToProto(theirs_file)
+    their_config = FileDescriptorProto()
+    model_config_pb2.DESCRIPTOR.CopyToProto(their_config)
     generated.pool().FindFileByName("open_inference.proto").CopyToProto(ours_file)
-    theirs, ours = _fields(theirs_file), _fields(ours_file)
+    theirs, ours = _fields(theirs_file) | _fields(their_config), _fields(ours_file)
     assert {name: ours[name] for name in ours.keys() & theirs.keys()} == {
         name: theirs[name] for name in ours.keys() & theirs.keys()
     }

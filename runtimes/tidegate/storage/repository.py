@@ -43,6 +43,10 @@ _VERSION = re.compile(r"0|[1-9][0-9]{0,17}")
 ReadConfig = Callable[[Path], ModelConfig]
 
 
+class NothingHere(ModelLoadFailed):
+    """A directory that holds no model, but may hold one later."""
+
+
 class ModelSource(msgspec.Struct, frozen=True):
     """A version of a model that was found: a file or a directory, who reads it, and what its owner says of it."""
 
@@ -144,7 +148,7 @@ def choose(folder: Folder, catalogue: Catalogue, read: ReadConfig) -> tuple[Mode
 
 def _nothing(folder: Folder, catalogue: Catalogue) -> tuple[ModelSource, ...]:
     markers = "".join(f", or {name}" for name in sorted(catalogue.markers()))
-    raise ModelLoadFailed(
+    raise NothingHere(
         f"directory '{shown(folder.path, 300)}' holds no model; expected files ending in one of "
         f"{', '.join(catalogue.suffixes())}{markers}, or directories with one such file each"
     )

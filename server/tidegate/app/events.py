@@ -1,7 +1,8 @@
 """What a server tells about its own life, as values: a terminal shows them, a script reads them as JSON lines.
 
 They come in this order: one ``Listening``, then ``Found`` for every model, ``Loaded`` or ``LoadFailed`` for each as
-it happens, one ``Ready``, and after the signal to stop one ``Leaving`` and one ``Stopped``.
+it happens, one ``Ready``, and after the signal to stop one ``Leaving`` and one ``Stopped``. Between those two, models
+that are loaded anew are told in the same way, and those that go as ``Unloaded``.
 """
 
 from __future__ import annotations
@@ -47,11 +48,22 @@ class Loaded(Event, frozen=True):
 
 
 class LoadFailed(Event, frozen=True):
-    """A model does not answer, and why. Its route stays and says the same with 503."""
+    """A model does not answer, and why; callers are told the same with 503. ``version`` is "" where it has none yet.
+
+    ``serving`` tells that the one before it goes on answering.
+    """
 
     model: str
     version: str
     reason: str
+    serving: bool = False
+
+
+class Unloaded(Event, frozen=True):
+    """A model answers no more, and nothing has taken its place."""
+
+    model: str
+    version: str
 
 
 class Ready(Event, frozen=True):

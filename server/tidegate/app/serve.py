@@ -9,26 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
 
-from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
-from tidegate.app.models import Plan, available_cores, plans, told
+from msgspec import structs
+
+from tidegate.app.events import Leaving, Listening, Ready, Stopped
+from tidegate.app.repository import Announce, repository_of
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
-from tidegate.gateway.backend import Backend
-from tidegate.gateway.cache import CachedBackend, CacheSettings
+from tidegate.control.watch import snapshot, watch
+from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
 from tidegate.gateway.http.server import HttpServer
 from tidegate.gateway.http.status import StatusServer
-from tidegate.gateway.routes import Route, RouteTable
-from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
-from tidegate.replicas.backend import LocalBackend
+from tidegate.gateway.routes import RouteTable
+from tidegate.protocol.errors import ModelNotReady
 from tidegate.storage.cache import ArtifactCache
-from tidegate.storage.repository import ModelSource
 from tidegate.telemetry.metrics import Metrics
 
-Announce = Callable[[Event], None]
+log = logging.getLogger(__name__)
 
 GOOD, FAILED, NOT_READY = 0, 1, 3
 """Ways to end that are not a signal: asked to, no model could be loaded, none was loaded in time."""
@@ -44,7 +47,7 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
         ModelLoadFailed: there is no model to serve under the paths.
         CannotListen: a port is taken.
     """
-    server = Server(settings, plans(settings, available_cores()), announce)
+    server = Server(settings, announce)
     with EndSignals() as signals:
         try:
             return await server.run(signals)
@@ -63,40 +66,18 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
 class Server:
     """One process' worth of tidegate. ``run`` is its whole life; ``close`` ends what a shortened life left."""
 
-    def __init__(self, settings: ServeSettings, planned: Sequence[Plan], announce: Announce) -> None:
+    def __init__(self, settings: ServeSettings, announce: Announce) -> None:
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
         self._announce = announce
-        self._models = [
-            (
-                each.source,
-                LocalBackend(
-                    each.artifact,
-                    each.source.runtime,
-                    each.replica,
-                    metrics.bind(each.source.name, each.source.version),
-                    each.batching,
-                ),
-            )
-            for each in planned
-        ]
         self._copies = ArtifactCache(settings.artifact_cache) if settings.artifact_cache else None
-        batching = settings.batching
-        cache = CacheSettings(
-            max_bytes=settings.cache_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes
-        )
-        self._caches = [CachedBackend(backend, cache) for _, backend in self._models] if cache.max_bytes else []
-        backends: Sequence[Backend] = self._caches or [backend for _, backend in self._models]
-        routes = RouteTable.of(
-            *(Route(source.name, source.version, b) for (source, _), b in zip(self._models, backends, strict=True))
-        )
-        for (source, _), backend in zip(self._models, backends, strict=True):
-            metrics.watch(source.name, source.version, backend.statistics)
-        self.plane = DataPlane(routes, metrics, settings.gateway)
+        control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
+        self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
+        self._models = repository_of(settings, self.plane, metrics, self._copies, announce)
+        self.plane.repository = self._models
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http)
         self._grpc = GrpcServer(self.plane, settings.grpc)
-        self._ending: list[asyncio.Task[None]] = []
 
     async def run(self, signals: EndSignals) -> int:
         """Open, load, serve until asked to end, end in order; returns the exit code."""
@@ -112,7 +93,8 @@ class Server:
                 # What has been made by now lives as long as the process: the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
-                await asked
+                async with self._watching():
+                    await asked
         finally:
             loading.cancel()
             asked.cancel()
@@ -125,7 +107,8 @@ class Server:
     async def close(self) -> None:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
-        await asyncio.gather(*listeners, self._kill_models())
+        self._models.kill()
+        await asyncio.gather(*listeners, self._models.stop())
         if self._copies is not None:
             self._copies.close()
 
@@ -143,43 +126,33 @@ class Server:
         )
 
     async def _load_all(self) -> int:
-        """Start every backend and wait until each has loaded or failed. Good as long as one of them answers."""
-        for source, _ in self._models:
-            self._announce(told(source))
-        codes = await asyncio.gather(*(self._load(source, backend) for source, backend in self._models))
-        loaded = codes.count(GOOD)
-        if not loaded:
-            return max(codes)
-        self._announce(Ready(loaded, len(codes) - loaded))
-        return GOOD
-
-    async def _load(self, source: ModelSource, backend: LocalBackend) -> int:
+        """Load every model, and wait until each has loaded or failed. Good as long as one of them answers."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        timeout = self._settings.ready_timeout
-        try:
-            await self._copy(source, backend)
-            await backend.start()
-            await backend.wait_ready(began + timeout - loop.time())
-        except TidegateError as error:
-            self._announce(LoadFailed(source.name, source.version, error.message))
-            late = isinstance(error, ModelNotReady) and loop.time() - began >= timeout
-            return NOT_READY if late else FAILED
-        metadata = backend.metadata
-        assert metadata is not None, "a backend that is ready has told its signature"
-        self._announce(Loaded(source.name, source.version, loop.time() - began, metadata))
+        results = await self._models.start()
+        failures = [failure for failure in results if failure is not None]
+        if len(failures) == len(results):
+            late = loop.time() - began >= self._settings.ready_timeout
+            return NOT_READY if late and any(isinstance(failure, ModelNotReady) for failure in failures) else FAILED
+        self._announce(Ready(len(results) - len(failures), len(failures)))
         return GOOD
 
-    async def _copy(self, source: ModelSource, backend: LocalBackend) -> None:
-        """Let a model be loaded from a copy that nobody writes to."""
-        if self._copies is None:
+    @asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        """While entered, changes on disk are followed if that is asked for."""
+        settings = self._settings
+        if not settings.watch:
+            yield
             return
+        watching = asyncio.create_task(
+            watch(partial(snapshot, settings.paths), self._models.follow, settings.watching), name="watch"
+        )
+        watching.add_done_callback(_watch_ended)
         try:
-            held = await asyncio.to_thread(self._copies.hold, source.path, source.beside, self._settings.trusted)
-        except ModelLoadFailed as error:
-            backend.give_up(error)
-            raise
-        backend.relocate(held.path)
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait({watching})
 
     async def _leave(self) -> bool:
         """Go down in order; tells whether all that was in flight has been answered."""
@@ -190,7 +163,7 @@ class Server:
             for listener in (self._http, self._grpc):
                 listeners.create_task(listener.stop(grace))
             clean = await self._drained(grace)
-        await self._stop_models()
+        await self._models.stop()
         await self._status.stop(0.0)
         return clean
 
@@ -202,21 +175,10 @@ class Server:
             return False
         return True
 
-    async def _stop_models(self) -> None:
-        self._end_models()
-        if self._ending:
-            await asyncio.wait(self._ending)
-        await asyncio.gather(*(cache.close() for cache in self._caches))
 
-    async def _kill_models(self) -> None:
-        for _, backend in self._models:
-            backend.kill()
-        await self._stop_models()
-
-    def _end_models(self) -> None:
-        """Begin, once. These tasks are waited for and never cancelled: half a stop would leave a process behind."""
-        if not self._ending:
-            self._ending = [asyncio.create_task(backend.stop()) for _, backend in self._models]
+def _watch_ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("the served paths are watched no more", exc_info=error)
 
 
 def address(host: str, port: int) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tidegate.batching.settings import BatchSettings
+from tidegate.control.watch import WatchSettings
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
@@ -43,6 +44,12 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Fields of this, ``replica`` and ``batching`` that the user has given: they hold whatever a model.yaml says."""
     artifact_cache: CacheSettings | None = None
     """Where models are copied to before they are loaded; without it they are loaded from where they lie."""
+    model_control: bool = False
+    """Whether callers may load and unload models even where others than this machine's users reach the server."""
+    watch: bool = False
+    """Whether changes on disk are followed."""
+    watching: WatchSettings = WatchSettings()
+    """How, if so."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
+from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped, Unloaded
 from tidegate.cli.sample import curl_line, infer_line
 from tidegate.protocol.messages import TensorSpec
 
@@ -64,6 +64,7 @@ class Narrator:
         self._loading: list[str] = []
         self._ports = Listening("", "", "")
         self._samples: list[Loaded] = []
+        self._invited = False
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -75,6 +76,8 @@ class Narrator:
                 self._loaded(event)
             case LoadFailed():
                 self._failed(event)
+            case Unloaded():
+                self._say(f"{_named(event.model, event.version)}: unloaded")
             case Ready():
                 self._ready(event)
             case Leaving():
@@ -95,13 +98,15 @@ class Narrator:
         self._refresh()
 
     def _loaded(self, event: Loaded) -> None:
-        self._samples.append(event)
+        if not self._invited:
+            self._samples.append(event)
         signature = f"{_signature(event.metadata.inputs)} → {_signature(event.metadata.outputs)}"
         self._say(f"{_named(event.model, event.version)}: [green]ready[/] after {event.seconds:.1f} s; {signature}")
         self._ended(event.model)
 
     def _failed(self, event: LoadFailed) -> None:
-        self._say(f"{_named(event.model, event.version)}: [bold red]failed[/]: {escape(event.reason)}")
+        serving = "; the one before answers on" if event.serving else ""
+        self._say(f"{_named(event.model, event.version)}: [bold red]failed[/]: {escape(event.reason)}{serving}")
         self._ended(event.model)
 
     def _ready(self, event: Ready) -> None:
@@ -111,6 +116,8 @@ class Narrator:
             self._say(f"[yellow]{event.failed} of {event.loaded + event.failed} models failed[/]; they answer 503")
         if self._samples:
             self._invite()
+        self._invited = True
+        self._samples.clear()
 
     def _invite(self) -> None:
         """The lines to try next, ready to paste: of the first model that can be asked in one."""
@@ -125,7 +132,8 @@ class Narrator:
         self._say(f"{event.signal}: requests in flight have {event.grace:g} s to end; once more ends at once")
 
     def _ended(self, model: str) -> None:
-        self._loading.remove(model)
+        if model in self._loading:
+            self._loading.remove(model)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -141,7 +149,7 @@ class Narrator:
 
 
 def _named(model: str, version: str) -> str:
-    return f"[bold]{escape(model)}[/] version {escape(version)}"
+    return f"[bold]{escape(model)}[/]" + (f" version {escape(version)}" if version else "")
 
 
 def _signature(specs: tuple[TensorSpec, ...]) -> str:

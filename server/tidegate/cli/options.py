@@ -15,7 +15,15 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
-from tidegate.cli.values import check_seconds, parse_padding, parse_size, parse_sizes, parse_weight, show_size
+from tidegate.cli.values import (
+    check_seconds,
+    parse_padding,
+    parse_size,
+    parse_sizes,
+    parse_weight,
+    show_size,
+)
+from tidegate.control.watch import WatchSettings
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
@@ -31,6 +39,8 @@ GRPC = GrpcSettings()
 REPLICA = ReplicaSettings()
 BATCHING = BatchSettings()
 CALLER = CallerSettings()
+WATCH = WatchSettings()
+RELOAD = WatchSettings(watch_interval=0.5, watch_settle=0.2)
 
 
 def overlay(settings: S, *groups: object) -> S:
@@ -165,7 +175,22 @@ class Copies(Given):
     """Copies that are kept although no server uses them, for the next start."""
 
 
-@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=4))
+@Parameter(name="*", group=Group("Loading and unloading", sort_key=4))
+@dataclass(frozen=True)
+class Control(Given):
+    model_control: Annotated[bool, Parameter(negative=())] = False
+    """Let callers load and unload models although the server listens on more than a loopback address."""
+    watch: Annotated[bool, Parameter(negative=("--no-watch",))] = False
+    """Follow changes on disk: load models that are new, replace those that changed, unload those that are gone."""
+    reload: Annotated[bool, Parameter(negative=())] = False
+    """The same at once, for work on a model: look twice a second, and take a change after 0.2 s."""
+    watch_interval: Seconds = WATCH.watch_interval
+    """Seconds between two looks at the disk."""
+    watch_settle: Seconds = WATCH.watch_settle
+    """Seconds that a change must be over before it is followed."""
+
+
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=5))
 @dataclass(frozen=True)
 class Batching(Given):
     max_batch: Rows = BATCHING.max_batch
@@ -205,7 +230,7 @@ class Batching(Given):
     """Seconds without a step after which a sequence ends."""
 
 
-@Parameter(name="*", group=Group("Callers", sort_key=5))
+@Parameter(name="*", group=Group("Callers", sort_key=6))
 @dataclass(frozen=True)
 class Callers(Given):
     priority_levels: Positive = CALLER.priority_levels
@@ -220,7 +245,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=6))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=7))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -261,7 +286,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=7))
+@Parameter(name="*", group=Group("Limits", sort_key=8))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -298,7 +323,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=8))
+@Parameter(name="*", group=Group("Answers", sort_key=9))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -309,7 +334,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=9))
+@Parameter(name="*", group=Group("Log", sort_key=10))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -328,6 +353,7 @@ class Options:
     addresses: Addresses = Addresses()
     execution: Execution = Execution()
     copies: Copies = Copies()
+    control: Control = Control()
     batching: Batching = Batching()
     callers: Callers = Callers()
     times: Times = Times()
@@ -338,8 +364,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.batching, self.callers, self.times, self.bounds,
-            self.answers, self.log,
+            self.addresses, self.execution, self.copies, self.control, self.batching, self.callers, self.times,
+            self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

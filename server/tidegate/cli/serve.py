@@ -12,7 +12,19 @@ from cyclopts import Parameter
 from msgspec import structs
 
 from tidegate.cli.failure import Exit, Failure
-from tidegate.cli.options import BATCHING, CALLER, DEFAULTS, GRPC, HTTP, REPLICA, Copies, Options, overlay
+from tidegate.cli.options import (
+    BATCHING,
+    CALLER,
+    DEFAULTS,
+    GRPC,
+    HTTP,
+    RELOAD,
+    REPLICA,
+    WATCH,
+    Copies,
+    Options,
+    overlay,
+)
 from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
 
@@ -147,7 +159,11 @@ def _settings_of(options: Options) -> ServeSettings:
         artifact_cache=artifact_cache_of(options.copies),
     )
     given = frozenset(FIELDS.get(option, option) for option in options.given)
-    return structs.replace(overlay(settings, *groups), given=given)
+    control = options.control
+    watching = RELOAD if control.reload else overlay(WATCH, control)
+    return structs.replace(
+        overlay(settings, *groups), given=given, watch=control.watch or control.reload, watching=watching
+    )
 
 
 def artifact_cache_of(copies: Copies) -> CacheSettings | None:

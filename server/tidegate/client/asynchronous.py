@@ -16,7 +16,7 @@ from tidegate.client.settings import DEFAULT_SETTINGS, ClientSettings
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidRequest, shown
 from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetadata
-from tidegate.protocol.repository import ModelIndex
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.tensors import NO_PARAMETERS, Parameters
 
@@ -125,7 +125,7 @@ class AsyncClient:
         """The names of the server's models, over HTTP, where it lists them (tidegate and KServe do)."""
         return await self._attempts.perform(self._calls.models(), timeout)
 
-    async def repository_index(self, *, ready: bool = False, timeout: float | None = None) -> tuple[ModelIndex, ...]:
+    async def repository_index(self, *, ready: bool = False, timeout: float | None = None) -> tuple[IndexEntry, ...]:
         """Every model that the server could serve, or only those that are ready."""
         return await self._attempts.perform(self._calls.repository_index(ready), timeout)
 

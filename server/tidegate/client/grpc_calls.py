@@ -15,7 +15,7 @@ from tidegate.protocol import grpc
 from tidegate.protocol.errors import GrpcStatus, InvalidRequest, InvalidResponse, Unsupported
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import TIMEOUT
-from tidegate.protocol.repository import ModelIndex
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class GrpcCalls:
     def models(self) -> GrpcExchange[list[str]]:
         raise Unsupported("v2 over gRPC has no list of models; repository_index may tell them")
 
-    def repository_index(self, ready: bool) -> GrpcExchange[tuple[ModelIndex, ...]]:
+    def repository_index(self, ready: bool) -> GrpcExchange[tuple[IndexEntry, ...]]:
         return self._ask("RepositoryIndex", grpc.encode_index_request(ready), grpc.decode_index)
 
     def load_model(self, name: str, parameters: LoadParameters) -> GrpcExchange[None]:

@@ -17,7 +17,7 @@ from tidegate.protocol import documents, rest
 from tidegate.protocol.errors import InvalidResponse, TidegateError, shown
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import WISH_FOR_ALL
-from tidegate.protocol.repository import ModelIndex
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ class HttpCalls:
     def models(self) -> HttpExchange[list[str]]:
         return self._get("/v2/models", _document(documents.decode_models))
 
-    def repository_index(self, ready: bool) -> HttpExchange[tuple[ModelIndex, ...]]:
+    def repository_index(self, ready: bool) -> HttpExchange[tuple[IndexEntry, ...]]:
         body = documents.encode_index_request(ready)
         return self._post("/v2/repository/index", body, _document(documents.decode_index))
 

@@ -17,9 +17,11 @@ import msgspec
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.owned import OwnedAnswer, owned
+from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.gateway.statistics import addressed, model_statistics
 from tidegate.protocol.errors import (
+    Forbidden,
     InternalError,
     InvalidRequest,
     ModelNotReady,
@@ -34,7 +36,6 @@ from tidegate.protocol.parameters import PRIORITY, TIMEOUT
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
-from tidegate.telemetry.outcomes import Outcomes
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ EXTENSIONS = (
     "statistics",
 )
 
+REPOSITORY_EXTENSIONS = ("model_repository", "model_configuration")
+"""Those of a server whose models somebody owns."""
+
 _AS_STREAM = "ask it by generate_stream over HTTP or ModelStreamInfer over gRPC"
 
 
@@ -60,13 +64,19 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     max_timeout: float = 3600.0
     """Seconds; a longer wish of the caller is cut to this, so that nothing waits for ever."""
     caller: CallerSettings = CallerSettings()
+    model_control: bool = True
+    """Whether callers may load and unload models."""
 
 
 class DataPlane:
-    """One gateway's state: the routes it serves, what is in flight, whether it takes more."""
+    """One gateway's state: the routes it serves, what is in flight, whether it takes more.
+
+    ``routes`` is replaced as a whole by whoever owns the models, which is ``repository`` where there is one.
+    """
 
     def __init__(self, routes: RouteTable, metrics: Metrics, settings: GatewaySettings) -> None:
         self.routes = routes
+        self.repository: ModelRepository | None = None
         self.settings = settings
         self.metrics = metrics
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
@@ -74,7 +84,6 @@ class DataPlane:
         self.leaving = False
         self.draining = False
         self._bound: dict[tuple[str, str], RevisionMetrics] = {}
-        self._outcomes: dict[tuple[str, str], Outcomes] = {}
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -91,7 +100,38 @@ class DataPlane:
         )
 
     def server_metadata(self) -> ServerMetadata:
-        return ServerMetadata("tidegate", self.settings.version, EXTENSIONS)
+        more = () if self.repository is None else REPOSITORY_EXTENSIONS
+        return ServerMetadata("tidegate", self.settings.version, EXTENSIONS + more)
+
+    @property
+    def models(self) -> ModelRepository:
+        """Whoever owns the models, to look at them.
+
+        Raises:
+            Unsupported: nobody does.
+        """
+        if self.repository is None:
+            raise Unsupported("this server has no model repository")
+        return self.repository
+
+    @property
+    def control(self) -> ModelRepository:
+        """The same, to change what is served.
+
+        Raises:
+            Unsupported: nobody does.
+            Forbidden: callers may not.
+            ShuttingDown: the server takes no more requests.
+        """
+        models = self.models
+        if not self.settings.model_control:
+            raise Forbidden(
+                "models are loaded and unloaded by callers only where the server listens on a loopback address or is "
+                "started with --model-control"
+            )
+        if self.leaving:
+            raise ShuttingDown
+        return models
 
     def signature(self, route: Route) -> ModelMetadata:
         """What a request to a route is held against.
@@ -140,10 +180,6 @@ class DataPlane:
             found = self._bound[key] = self.metrics.bind(*key)
         return found
 
-    def outcomes(self, route: Route) -> Outcomes:
-        """How the requests of a route ended so far."""
-        return self._outcomes.setdefault((route.model, route.version), Outcomes())
-
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
         """The statistics of one version, of all versions of a model (``version`` ""), or of all models (``model`` "").
 
@@ -154,7 +190,7 @@ class DataPlane:
             VersionNotFound: the model is, but not in that version.
         """
         return [
-            model_statistics(route.model, route.version, route.backend.statistics(), self.outcomes(route))
+            model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes)
             for route in addressed(self.routes, model, version)
         ]
 
@@ -231,7 +267,7 @@ class DataPlane:
             log.exception("unexpected error while model %s answered", route.model)
             raise InternalError from error
         finally:
-            self.outcomes(route).ended(succeeded=succeeded, seconds=perf_counter() - begun)
+            route.outcomes.ended(succeeded=succeeded, seconds=perf_counter() - begun)
             metrics.inflight.dec()
             self._leave()
         batched = signature.batch_dimension and request.inputs

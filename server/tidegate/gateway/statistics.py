@@ -11,7 +11,6 @@ from itertools import starmap
 
 from tidegate.gateway.backend import RevisionStatistics
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.protocol.errors import ModelNotFound
 from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, ModelStatistics, ResponseStatistics
 from tidegate.telemetry.idle import IDLE
 from tidegate.telemetry.outcomes import Outcomes
@@ -46,12 +45,12 @@ def addressed(routes: RouteTable, model: str, version: str) -> list[Route]:
     """One version, all versions of a model, or all there are: by name, and a model's versions by number.
 
     Raises:
-        ModelNotFound, VersionNotFound: there is none.
+        ModelNotFound, ModelNotReady, VersionNotFound: there is none.
     """
     if version:
         return [routes.resolve(model, version)]
     if model and not routes.models.get(model):
-        raise ModelNotFound(model)
+        routes.resolve(model)
     models = [model] if model else sorted(routes.models)
     return [
         route

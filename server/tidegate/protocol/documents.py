@@ -15,7 +15,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError, shown
 from tidegate.protocol.json_document import read
 from tidegate.protocol.messages import ModelMetadata, ServerMetadata, TensorSpec
-from tidegate.protocol.repository import ModelIndex
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.tensors import Buffer
 
@@ -152,14 +152,14 @@ def decode_models(text: Buffer) -> list[str]:
     return _answered(_NAMES, text, "the list of models").models
 
 
-def decode_index(text: Buffer) -> tuple[ModelIndex, ...]:
+def decode_index(text: Buffer) -> tuple[IndexEntry, ...]:
     """The models of a repository.
 
     Raises:
         InvalidResponse: it is not v2's form.
     """
     found = _answered(_INDEX, text, "the index")
-    return tuple(ModelIndex(one.name, one.version or "", one.state or "", one.reason or "") for one in found)
+    return tuple(IndexEntry(one.name, one.version or "", one.state or "", one.reason or "") for one in found)
 
 
 def encode_index_request(ready: bool) -> bytes:

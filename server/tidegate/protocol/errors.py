@@ -13,6 +13,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── HeadersTooLarge            431   INVALID_ARGUMENT
     │   ├── UnsupportedMediaType       415   INVALID_ARGUMENT
     │   └── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
     │   └── VersionNotFound            404   NOT_FOUND
@@ -104,6 +105,11 @@ class UnsupportedMediaType(InvalidRequest):
 
 class RequestTimeout(InvalidRequest):
     http_status = 408
+
+
+class Forbidden(TidegateError):
+    http_status = 403
+    grpc_status = GrpcStatus.PERMISSION_DENIED
 
 
 class NotFound(TidegateError):

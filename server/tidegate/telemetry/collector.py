@@ -26,13 +26,17 @@ class RevisionCollector:
         """Show this revision from now on, in place of one of the same name and version."""
         self._revisions[model, version] = read
 
+    def unwatch(self, model: str, version: str) -> None:
+        """Show it no more."""
+        self._revisions.pop((model, version), None)
+
     def describe(self) -> list[Metric]:
         """The families without samples, by which the registry finds names that are taken."""
         return [family.empty() for family in FAMILIES]
 
     def collect(self) -> Iterator[Metric]:
         """The families with the samples of each revision, each of which is read once."""
-        figures = {labels: Figures.of(read()) for labels, read in self._revisions.items()}
+        figures = {labels: Figures.of(read()) for labels, read in list(self._revisions.items())}
         for family in FAMILIES:
             metric = family.empty()
             for labels, revision in figures.items():

@@ -67,6 +67,10 @@ class Metrics:
         """Show a revision's statistics from now on; ``read`` is called for each scrape, in the thread of it."""
         self._revisions.watch(model, version, read)
 
+    def unwatch(self, model: str, version: str) -> None:
+        """Show its statistics no more. What was counted for it stays, for it has happened."""
+        self._revisions.unwatch(model, version)
+
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""
         self._refused.labels(protocol, str(code)).inc()

@@ -69,6 +69,8 @@ class Health:
             ready = self._plane.ready
         elif service in self._plane.routes.models:
             ready = not self._plane.leaving and self._plane.routes.resolve(service).backend.readiness.ready
+        elif service in self._plane.routes.unavailable:
+            ready = False
         else:
             return pb.HealthCheckResponse.SERVICE_UNKNOWN
         return pb.HealthCheckResponse.SERVING if ready else pb.HealthCheckResponse.NOT_SERVING

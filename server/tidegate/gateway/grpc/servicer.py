@@ -11,8 +11,9 @@ from tidegate.gateway.grpc.calls import Call, Methods, Streaming, Unary
 from tidegate.gateway.grpc.conversation import Conversation
 from tidegate.gateway.routes import Route
 from tidegate.protocol import grpc
-from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.errors import ModelNotReady, TidegateError
 from tidegate.protocol.messages import InferRequest
+from tidegate.protocol.repository import ModelState, check_parameters
 from tidegate.protocol.tensors import Buffer
 
 SERVICE = "inference.GRPCInferenceService"
@@ -34,6 +35,10 @@ class Servicer:
             "ModelReady": self.model_ready,
             "ModelMetadata": self.model_metadata,
             "ModelStatistics": self.model_statistics,
+            "ModelConfig": self.model_config,
+            "RepositoryIndex": self.repository_index,
+            "RepositoryModelLoad": self.repository_model_load,
+            "RepositoryModelUnload": self.repository_model_unload,
         }
         methods: dict[bytes, Unary | Streaming] = {
             f"/{SERVICE}/{name}".encode(): Unary(method) for name, method in found.items()
@@ -56,7 +61,11 @@ class Servicer:
 
     async def model_ready(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
-        return grpc.encode_model_ready(self._plane.routes.resolve(name, version).backend.readiness.ready)
+        try:
+            ready = self._plane.routes.resolve(name, version).backend.readiness.ready
+        except ModelNotReady:  # known, and not loaded
+            ready = False
+        return grpc.encode_model_ready(ready)
 
     async def model_metadata(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
@@ -65,6 +74,29 @@ class Servicer:
     async def model_statistics(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_statistics_request(message)
         return grpc.encode_statistics(self._plane.statistics(name, version))
+
+    async def model_config(self, message: Buffer, call: Call) -> bytes:
+        route = self._plane.routes.resolve(*grpc.decode_model_request(message))
+        return grpc.encode_configuration(self._plane.models.configuration(route.model, route.version))
+
+    async def repository_index(self, message: Buffer, call: Call) -> bytes:
+        only_ready = grpc.decode_index_request(message)
+        entries = await self._plane.models.index()
+        return grpc.encode_index([e for e in entries if not only_ready or e.state is ModelState.READY])
+
+    async def repository_model_load(self, message: Buffer, call: Call) -> bytes:
+        wish = grpc.decode_repository_request(message)
+        control = self._plane.control
+        check_parameters(wish.parameters)
+        await control.load(wish.model)
+        return grpc.encode_repository_response(wish.model)
+
+    async def repository_model_unload(self, message: Buffer, call: Call) -> bytes:
+        wish = grpc.decode_repository_request(message)
+        control = self._plane.control
+        check_parameters(wish.parameters)
+        await control.unload(wish.model)
+        return grpc.encode_repository_response(wish.model)
 
     async def model_infer(self, message: Buffer, call: Call) -> bytes:
         """Execute one request, and count its one outcome."""

@@ -14,34 +14,39 @@ from tidegate.gateway.http.generate_route import GenerateRoute
 from tidegate.gateway.http.infer_route import InferRoute, refusal, refuse
 from tidegate.gateway.http.pages import Count, DataPages, method_not_allowed
 from tidegate.gateway.http.replies import CLOSE, error_reply
+from tidegate.gateway.http.repository_route import RepositoryRoute
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head
 from tidegate.gateway.http.settings import HttpSettings
-from tidegate.gateway.http.targets import InferTarget, infer_target
+from tidegate.gateway.http.targets import GenerateTarget, InferTarget, infer_target, repository_target
 from tidegate.protocol.errors import shown
 
 
 class DataApplication:
-    """The data port: paths of inference straight to their routes, everything else to the pages."""
+    """The data port: inference straight to its routes, what else takes a body to its own, the rest to the pages."""
 
     def __init__(self, plane: DataPlane, settings: HttpSettings) -> None:
         budget = Budget(settings.max_receiving_bytes)
         self._infer = InferRoute(plane, settings, budget)
         self._generate = GenerateRoute(plane, settings, budget)
+        self._repository = RepositoryRoute(plane, settings, budget)
         self._count = partial(plane.metrics.refused, "http")
         self._pages = PageApplication(DataPages(plane).application(), settings, self._count)
         self._linger = settings.linger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         target = infer_target(scope["raw_path"])
-        if target is None:
+        wish = None if target else repository_target(scope["raw_path"])
+        if target is None and wish is None:
             await self._pages(scope, receive, send)
         elif scope["method"] == "POST":
             with suppress(asyncio.CancelledError):  # the caller left, or the server did, while the answer was sent
                 if isinstance(target, InferTarget):
                     await self._infer.answer(target, scope, receive, send)
-                else:
+                elif isinstance(target, GenerateTarget):
                     await self._generate.answer(target, scope, receive, send)
+                elif wish is not None:
+                    await self._repository.answer(wish, scope, receive, send)
         else:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)

@@ -68,6 +68,8 @@ class InferRoute:
         self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody, started: float
     ) -> Reply:
         request = await self._decode(target, route, head, body)
+        # Again, because the table may have been replaced while the body arrived, and the backend be gone.
+        route = self._plane.routes.resolve(target.model, target.version)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
         answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant))
         try:

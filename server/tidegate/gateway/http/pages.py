@@ -18,6 +18,7 @@ from starlette.routing import Route as Path
 
 from tidegate.gateway.dataplane import DataPlane, translated
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
+from tidegate.protocol.configuration import encode_configuration
 from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata, encode_statistics
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
 
@@ -47,6 +48,8 @@ class DataPages:
             (version, self.model),
             (f"{model}/ready", self.model_ready),
             (f"{version}/ready", self.model_ready),
+            (f"{model}/config", self.configuration),
+            (f"{version}/config", self.configuration),
             (f"{model}/stats", self.statistics),
             (f"{version}/stats", self.statistics),
             ("/v1/models", self.models),
@@ -72,6 +75,10 @@ class DataPages:
     async def model(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)
         return sent(json_reply(encode_model_metadata(self._plane.model_metadata(route))))
+
+    async def configuration(self, request: Request) -> Response:
+        route = self._plane.routes.resolve(**request.path_params)
+        return sent(json_reply(encode_configuration(self._plane.models.configuration(route.model, route.version))))
 
     async def statistics(self, request: Request) -> Response:
         return sent(json_reply(encode_statistics(self._plane.statistics(**request.path_params))))

@@ -1,4 +1,5 @@
-"""Which model a path asks to infer. Pure; the path is split as it was sent, and each segment is decoded once.
+"""Which model a path asks to infer, to load or to unload. Pure; the path is split as it was sent, and each segment
+is decoded once.
 
 So ``%2F`` stays inside a name, ``..`` is a name like any other, and a name becomes nothing but a key of the route
 table. The application behind the other paths is Starlette's; the Host header is read by neither.
@@ -52,6 +53,23 @@ def infer_target(raw_path: bytes) -> InferTarget | GenerateTarget | None:
             model_name, colon, verb = decoded(name).rpartition(":")
             if colon and verb in ("predict", "explain"):
                 return InferTarget(model_name, v1=True, explain=verb == "explain")
+    return None
+
+
+class RepositoryTarget(msgspec.Struct, frozen=True, gc=False):
+    """What is wished of the model repository: ``index``, or to ``load`` or ``unload`` a model."""
+
+    verb: str
+    model: str = ""
+
+
+def repository_target(raw_path: bytes) -> RepositoryTarget | None:
+    """The wish that a path of v2's model repository expresses, None for every other path."""
+    match raw_path.removesuffix(b"/").split(b"/"):
+        case [b"", b"v2", b"repository", b"index"]:
+            return RepositoryTarget("index")
+        case [b"", b"v2", b"repository", b"models", model, b"load" | b"unload" as verb]:
+            return RepositoryTarget(verb.decode(), decoded(model))
     return None
 
 

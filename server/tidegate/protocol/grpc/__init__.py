@@ -5,19 +5,16 @@ Outside of this package only gateway and client touch the generated messages: th
 
 from tidegate.protocol.generated import descriptor_set
 from tidegate.protocol.grpc.documents import (
-    RepositoryRequest,
     check_empty_request,
     decode_model_metadata,
     decode_model_ready,
     decode_model_request,
-    decode_repository_request,
     decode_server_live,
     decode_server_metadata,
     decode_server_ready,
     encode_model_metadata,
     encode_model_ready,
     encode_model_request,
-    encode_repository_response,
     encode_server_live,
     encode_server_metadata,
     encode_server_ready,
@@ -36,8 +33,13 @@ from tidegate.protocol.grpc.infer import (
 )
 from tidegate.protocol.grpc.repository import (
     decode_index,
+    decode_index_request,
+    decode_repository_request,
+    encode_configuration,
+    encode_index,
     encode_index_request,
     encode_load_request,
+    encode_repository_response,
     encode_unload_request,
 )
 from tidegate.protocol.grpc.retry_info import decode_retry_delay
@@ -50,9 +52,9 @@ from tidegate.protocol.grpc.statistics import (
 
 __all__ = [
     "ParsedRequest",
-    "RepositoryRequest",
     "check_empty_request",
     "decode_index",
+    "decode_index_request",
     "decode_infer_request",
     "decode_infer_response",
     "decode_model_metadata",
@@ -67,6 +69,8 @@ __all__ = [
     "decode_statistics",
     "decode_statistics_request",
     "descriptor_set",
+    "encode_configuration",
+    "encode_index",
     "encode_index_request",
     "encode_infer_request",
     "encode_infer_response",

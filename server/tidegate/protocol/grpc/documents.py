@@ -1,11 +1,9 @@
-"""The small messages: liveness, readiness, metadata and the model repository."""
+"""The small messages: liveness, readiness and metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TypeVar
 
-import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from tidegate.protocol.datatypes import Datatype
@@ -16,13 +14,6 @@ from tidegate.protocol.messages import ModelMetadata, ServerMetadata, TensorSpec
 from tidegate.protocol.tensors import Buffer
 
 AnyMessage = TypeVar("AnyMessage", bound=Message)
-
-
-class RepositoryRequest(msgspec.Struct, frozen=True):
-    """A wish to load or unload a model."""
-
-    model: str
-    parameters: Mapping[str, bool | int | str | bytes] = {}
 
 
 def parse_message(kind: type[AnyMessage], data: Buffer) -> AnyMessage:
@@ -124,32 +115,6 @@ def decode_model_metadata(data: Buffer) -> ModelMetadata:
         versions=tuple(message.versions),
         properties=dict(message.properties),
     )
-
-
-def decode_repository_request(data: Buffer) -> RepositoryRequest:
-    """A RepositoryModelLoadRequest or …UnloadRequest, in Triton's dialect or in KServe's.
-
-    Triton names the model in field 2, where field 1 is a repository; KServe's message has only field 1, the model.
-
-    Raises:
-        InvalidRequest: the bytes are no such message, it names no model, or a parameter has no value.
-    """
-    message = parse_message(pb.RepositoryModelLoadRequest, data)
-    model = message.model_name or message.repository_name
-    if not model:
-        raise InvalidRequest("model_name is empty; expected the name of a model")
-    parameters: dict[str, bool | int | str | bytes] = {}
-    for name, value in message.parameters.items():
-        kind = value.WhichOneof("parameter_choice")
-        if kind is None:
-            raise InvalidRequest(f"parameter '{shown(name)}' has no value")
-        parameters[name] = getattr(value, kind)
-    return RepositoryRequest(model, parameters)
-
-
-def encode_repository_response(model: str) -> bytes:
-    """That a model was loaded or unloaded, as KServe's clients read it; for Triton's the message is empty."""
-    return pb.RepositoryModelLoadResponse(model_name=model, is_loaded=True).SerializeToString()
 
 
 def _encode_spec(spec: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:

@@ -1,0 +1,73 @@
+"""The live model repository of one server: who looks, who makes models, who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tidegate.app.events import Event, Loaded, LoadFailed, Unloaded
+from tidegate.app.models import available_cores, plan, plans, told
+from tidegate.app.routing import Router
+from tidegate.app.served_model import ServedModel
+from tidegate.app.settings import ServeSettings
+from tidegate.control.disk import Root, survey
+from tidegate.control.offer import Offer
+from tidegate.control.repository import Repository, RepositorySettings
+from tidegate.gateway.cache import CacheSettings
+from tidegate.gateway.dataplane import DataPlane
+from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.messages import ModelMetadata
+from tidegate.storage.cache import ArtifactCache
+from tidegate.telemetry.metrics import Metrics
+
+Announce = Callable[[Event], None]
+
+
+def repository_of(
+    settings: ServeSettings, plane: DataPlane, metrics: Metrics, copies: ArtifactCache | None, announce: Announce
+) -> Repository:
+    """The repository of these paths, with everything in it made and routed to, and nothing loaded.
+
+    Raises:
+        ModelLoadFailed: see ``plans``. At the start all must be right: somebody is there to read it.
+    """
+    cores = available_cores()
+    plans(settings, cores)
+    batching = settings.batching
+    cache = CacheSettings(
+        max_bytes=settings.cache_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes
+    )
+
+    def make(offer: Offer) -> ServedModel:
+        bound = metrics.bind(offer.model, offer.version)
+        return ServedModel(plan(offer.source, settings, cores), bound, copies, cache, settings.gateway.caller)
+
+    look = partial(survey, [Root(path, settings.name) for path in settings.paths], settings.trusted)
+    repository = Repository(
+        look,
+        make,
+        Router(plane, metrics).publish,
+        Announcing(announce),
+        RepositorySettings(ready_timeout=settings.ready_timeout, stop_timeout=settings.replica.stop_timeout),
+    )
+    repository.open(look())
+    return repository
+
+
+class Announcing:
+    """Implements the repository's Observer."""
+
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+
+    def found(self, offer: Offer) -> None:
+        self._announce(told(offer.source))
+
+    def loaded(self, offer: Offer, seconds: float, metadata: ModelMetadata) -> None:
+        self._announce(Loaded(offer.model, offer.version, seconds, metadata))
+
+    def failed(self, model: str, version: str, error: TidegateError, serving: bool) -> None:
+        self._announce(LoadFailed(model, version, error.message, serving))
+
+    def unloaded(self, offer: Offer) -> None:
+        self._announce(Unloaded(offer.model, offer.version))

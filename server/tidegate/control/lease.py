@@ -1,0 +1,75 @@
+"""A model with the number of its requests, so that it ends only when nobody is using it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager, suppress
+
+from tidegate.batching.item import ANYBODY, Caller
+from tidegate.control.model import Answer, Executor, Model
+from tidegate.control.offer import Offer
+from tidegate.protocol.messages import InferRequest, ModelMetadata
+from tidegate.replicas.readiness import Readiness
+from tidegate.telemetry.statistics import RevisionStatistics
+
+
+class Lease:
+    """One version of a model that takes requests: the gateway's Backend. ``offer`` is what it was made from."""
+
+    def __init__(self, offer: Offer, model: Model) -> None:
+        self.offer = offer
+        self.model = model
+        self._executor: Executor = model.executor
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __repr__(self) -> str:
+        return f"<Lease of {self.offer.model} version {self.offer.version}, {self._requests} requests>"
+
+    @property
+    def metadata(self) -> ModelMetadata | None:
+        return self._executor.metadata
+
+    @property
+    def readiness(self) -> Readiness:
+        return self._executor.readiness
+
+    def statistics(self) -> RevisionStatistics:
+        return self._executor.statistics()
+
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
+        """See the gateway's Backend. What reads the answer does so in the same turn of the loop."""
+        with self._using():
+            return await self._executor.infer(request, deadline, caller)
+
+    async def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[Answer, None]:
+        """See the gateway's Backend."""
+        with self._using():
+            async with aclosing(self._executor.stream(request, deadline, caller)) as answers:
+                async for answer in answers:
+                    yield answer
+
+    @contextmanager
+    def _using(self) -> Iterator[None]:
+        self._requests += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
+
+    async def end(self, patience: float | None) -> None:
+        """Wait until its requests are answered, at most ``patience`` seconds, and stop it.
+
+        It must not be routed to any more. None waits for as long as they take, which their deadlines bound.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._idle.wait()
+        await self.model.stop()

@@ -1,0 +1,75 @@
+"""The port to a version of a model that can be started and stopped. Whoever composes a server makes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from tidegate.batching.item import ANYBODY, Caller
+from tidegate.protocol.configuration import ModelConfiguration
+from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata
+from tidegate.replicas.readiness import Readiness
+from tidegate.telemetry.statistics import RevisionStatistics
+
+
+class Answer(Protocol):
+    """A response whose tensors may lie in memory that the model wants back."""
+
+    @property
+    def response(self) -> InferResponse: ...
+
+    def release(self) -> None:
+        """Say that the response's tensors are no longer read, exactly once."""
+        ...
+
+
+class Executor(Protocol):
+    """What executes requests. The gateway has the same port under the name of Backend."""
+
+    @property
+    def metadata(self) -> ModelMetadata | None: ...
+
+    @property
+    def readiness(self) -> Readiness: ...
+
+    def statistics(self) -> RevisionStatistics: ...
+
+    async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer: ...
+
+    def stream(
+        self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
+    ) -> AsyncGenerator[Answer, None]: ...
+
+
+class Model(Protocol):
+    """One version of a model: it lives once, from ``start`` to ``stop``."""
+
+    @property
+    def executor(self) -> Executor:
+        """The same for its whole life."""
+        ...
+
+    async def start(self, timeout: float) -> None:
+        """Load and warm it up, and return once it answers.
+
+        Raises:
+            ModelLoadFailed: it cannot be loaded; trying again would change nothing.
+            ModelNotReady: it fails again and again, or is not ready after ``timeout`` seconds; it may yet be.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Finish what is being executed, refuse what waits, and leave nothing behind. Started or not."""
+        ...
+
+    def kill(self) -> None:
+        """End it now, with what it executes; ``stop`` is still to be awaited."""
+        ...
+
+    def configuration(self) -> ModelConfiguration:
+        """How it is run.
+
+        Raises:
+            ModelNotReady: its first load has not ended yet.
+        """
+        ...
