@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gateway.http.targets import InferTarget, infer_target
+from tidegate.gateway.http.targets import InferTarget, RepositoryTarget, infer_target, repository_target
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,19 @@ def test_an_infer_path_names_its_model(path: bytes, target: InferTarget) -> None
 def test_other_paths_name_none(path: bytes) -> None:
     """Whatever is not exactly an infer path is left to the pages."""
     assert infer_target(path) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        pytest.param(b"/v2/repository/index", RepositoryTarget("index"), id="index"),
+        pytest.param(b"/v2/repository/index/", RepositoryTarget("index"), id="trailing-slash"),
+        pytest.param(b"/v2/repository/models/a%2Fb/load", RepositoryTarget("load", "a/b"), id="load"),
+        pytest.param(b"/v2/repository/models/m/unload", RepositoryTarget("unload", "m"), id="unload"),
+        pytest.param(b"/v2/repository/models/m/delete", None, id="another-verb"),
+        pytest.param(b"/v2/repository/r/index", None, id="a-repository-with-a-name"),
+    ],
+)
+def test_wishes_of_the_model_repository(path: bytes, target: RepositoryTarget | None) -> None:
+    """Each has a path of its own; the name is decoded once."""
+    assert repository_target(path) == target
