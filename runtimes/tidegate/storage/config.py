@@ -91,6 +91,10 @@ class BatcherConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Seconds in which no batch of a size that the model had no memory for is tried."""
     max_retry_after: Seconds | UnsetType = UNSET
     """Seconds that a refused caller is asked to stay away at most."""
+    max_sequences: Positive | UnsetType = UNSET
+    """Sequences that are open at a time, where the model keeps a state for each."""
+    sequence_idle: Seconds | UnsetType = UNSET
+    """Seconds without a request after which a sequence is given up."""
     max_deaths: Positive | UnsetType = UNSET
     """Replicas that may end while they execute a request."""
     quarantine_seconds: Seconds | UnsetType = UNSET

@@ -11,6 +11,7 @@ from math import isfinite
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
+    Forbidden,
     GrpcStatus,
     HeadersTooLarge,
     InternalError,
@@ -35,6 +36,7 @@ GRACE = 1.0
 
 _HTTP: dict[int, type[TidegateError]] = {
     400: InvalidRequest,
+    403: Forbidden,
     404: NotFound,
     405: MethodNotAllowed,
     408: RequestTimeout,
@@ -59,7 +61,7 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.NOT_FOUND: NotFound,
     GrpcStatus.RESOURCE_EXHAUSTED: OutOfMemory,
     GrpcStatus.FAILED_PRECONDITION: ModelLoadFailed,
-    GrpcStatus.PERMISSION_DENIED: ModelLoadFailed,
+    GrpcStatus.PERMISSION_DENIED: Forbidden,
     GrpcStatus.ABORTED: SequenceLost,
     GrpcStatus.OUT_OF_RANGE: InvalidRequest,
     GrpcStatus.UNIMPLEMENTED: Unsupported,
