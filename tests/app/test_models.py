@@ -112,6 +112,16 @@ def test_a_contradiction_is_told_with_its_file() -> None:
     )
 
 
+def test_a_model_that_counts_its_executions_is_not_cached() -> None:
+    """What its owner says contradicts the server's option, and no execution that is wanted is spared in silence."""
+    counting = source({"batcher": {"idempotent": False}})
+    assert not plan(counting, settings(), 2).batching.idempotent
+    with pytest.raises(
+        ModelLoadFailed, match=r"^'/m\.model\.yaml': batcher: idempotent is false, expected true beside"
+    ):
+        plan(counting, settings(cache_bytes=1000), 2)
+
+
 def test_versions_of_one_model_ascend_over_all_paths(tmp_path: Path) -> None:
     """The last one is the default, whichever path was named first."""
     for place in ("b/m/10", "a/m/9"):

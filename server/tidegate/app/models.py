@@ -113,9 +113,15 @@ def batching_of(source: ModelSource, settings: ServeSettings) -> BatchSettings:
             own["padded_dimensions"] = tuple(
                 PaddedDimension(each.input, each.axis, each.sizes, each.fill) for each in own["padded_dimensions"]
             )
-        return msgspec.structs.replace(settings.batching, **own)
+        batching = msgspec.structs.replace(settings.batching, **own)
     except ValueError as error:
         raise ModelLoadFailed(f"'{shown(source.config_path, 300)}': batcher: {error}") from error
+    if settings.cache_bytes and not batching.idempotent:
+        raise ModelLoadFailed(
+            f"'{shown(source.config_path, 300)}': batcher: idempotent is false, expected true beside --cache-bytes: a "
+            f"cache would spare executions that are wanted"
+        )
+    return batching
 
 
 def threads_of(threads: int, replicas: int, cores: int) -> int:
