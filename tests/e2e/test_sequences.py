@@ -30,6 +30,11 @@ Start = Callable[..., AbstractContextManager[Serving]]
 TRANSPORTS: list[Any] = [tritonclient.http, tritonclient.grpc]
 
 
+def both_ready(server: Serving) -> None:
+    """A server is ready with its first replica; these tests look at which of two takes what."""
+    server.until_figure(2, "tidegate_replicas", state="ready")
+
+
 def address(server: Serving, module: Any) -> str:
     return server.http if module is tritonclient.http else server.grpc
 
@@ -71,6 +76,7 @@ def test_steps_on_a_stream_keep_their_order(serving: Start, tmp_path: Path) -> N
     """Sent without waiting, two sequences in turns: each is executed in order, by one replica each."""
     journal = tmp_path / "journal"
     with serving("--replicas", "2", stateful=True, journal=str(journal)) as server:
+        both_ready(server)
         told: Queue[tuple[Any, Any]] = Queue()
         with tritonclient.grpc.InferenceServerClient(server.grpc) as client:
             client.start_stream(lambda result, error: told.put((result, error)))
@@ -103,6 +109,7 @@ def test_a_replica_that_dies_loses_its_sequences(serving: Start, tmp_path: Path)
         tritonclient.http.InferenceServerClient(server.http) as client,
     ):
         module = tritonclient.http
+        both_ready(server)
         assert ask(client, module, 1, 1, start=True) == 1
         assert ask(client, module, 1, 2, start=True) == 1
         first, second = (execution.pid for execution in read_journal(journal))

@@ -43,6 +43,8 @@ class ModelModule:
         self._file = file
         self._folder = str(file.parent)
         self._importable = not shared
+        # A model's folder stays what its owner made it, also where a helper is imported by a request.
+        self._wrote_no_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         if self._importable:
             sys.path.insert(0, self._folder)
             importlib.invalidate_caches()
@@ -64,6 +66,7 @@ class ModelModule:
                     del sys.modules[name]
         if sys.modules.get(NAME) is self._module:
             del sys.modules[NAME]
+        sys.dont_write_bytecode = self._wrote_no_bytecode
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call something of the model's while it is loaded.
@@ -85,7 +88,7 @@ class ModelModule:
         self._module.__file__ = str(self._file)
         sys.modules[NAME] = self._module
         linecache.checkcache(str(self._file))
-        with self._told(), _no_bytecode():
+        with self._told():
             exec(self._compiled(), self._module.__dict__)
 
     def _compiled(self) -> CodeType:
@@ -145,14 +148,3 @@ class ModelModule:
     def _plain(self, error: BaseException) -> str:
         """Its text, without the folders of this machine."""
         return described(error).replace(f"{self._folder}/", "")
-
-
-@contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """A model's folder stays what its owner made it."""
-    before = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
