@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.app.models import available_cores, find_models, plan, threads_of
+from tidegate.app.models import available_cores, cache_of, find_models, plan, threads_of
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
@@ -96,6 +96,12 @@ def test_what_was_given_goes_before_what_a_model_says() -> None:
     planned = plan(one, settings(**everywhere), 8)
     assert (planned.artifact.threads, planned.replica.replicas) == (3, 2)
     assert planned.batching == BatchSettings(max_batch=4, max_queue=5, ageing=1.0)
+
+
+def test_who_shares_an_execution_is_bounded_as_the_model_s_own_queue() -> None:
+    """Not as that of the models that say nothing."""
+    small = plan(source({"batcher": {"max_queue": 7}}), settings(cache_bytes=1000), 2)
+    assert (cache_of(small, 1000).max_bytes, cache_of(small, 1000).max_queue) == (1000, 7)
 
 
 def test_threads_are_shared_among_the_replicas_that_a_model_has() -> None:

@@ -17,6 +17,7 @@ from tidegate.app.events import Found
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
+from tidegate.gateway.cache import CacheSettings
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.catalogue import find
@@ -122,6 +123,12 @@ def batching_of(source: ModelSource, settings: ServeSettings) -> BatchSettings:
             f"cache would spare executions that are wanted"
         )
     return batching
+
+
+def cache_of(planned: Plan, max_bytes: int) -> CacheSettings:
+    """The model's cache of so many bytes: as many may wait for a shared execution as may wait in its queue."""
+    batching = planned.batching
+    return CacheSettings(max_bytes=max_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes)
 
 
 def threads_of(threads: int, replicas: int, cores: int) -> int:

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate.app.events import Event, Loaded, LoadFailed, Unloaded
-from tidegate.app.models import available_cores, plan, plans, told
+from tidegate.app.models import available_cores, cache_of, plan, plans, told
 from tidegate.app.routing import Router
 from tidegate.app.served_model import ServedModel
 from tidegate.app.settings import ServeSettings
 from tidegate.control.disk import Root, survey
 from tidegate.control.offer import Offer
 from tidegate.control.repository import Repository, RepositorySettings
-from tidegate.gateway.cache import CacheSettings
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import ModelMetadata
@@ -33,14 +32,11 @@ def repository_of(
     """
     cores = available_cores()
     plans(settings, cores)
-    batching = settings.batching
-    cache = CacheSettings(
-        max_bytes=settings.cache_bytes, max_queue=batching.max_queue, max_queue_bytes=batching.max_queue_bytes
-    )
 
     def make(offer: Offer) -> ServedModel:
         bound = metrics.bind(offer.model, offer.version)
-        return ServedModel(plan(offer.source, settings, cores), bound, copies, cache, settings.gateway.caller)
+        planned = plan(offer.source, settings, cores)
+        return ServedModel(planned, bound, copies, cache_of(planned, settings.cache_bytes), settings.gateway.caller)
 
     look = partial(survey, [Root(path, settings.name) for path in settings.paths], settings.trusted)
     repository = Repository(

@@ -6,6 +6,8 @@ Everything that decides over sleeping is in this file, and nothing in it knows p
        ▲               │ failed                            ▲
        └─── pause ─────┘                                   └ evicted, or idle for ``sleep_after``
 
+Nothing is put to sleep by it yet: what would ask it, wake and end models is still to be written.
+
 Rules:
 
 1. A model that is waking, ready or draining holds a place, and so many bytes; the places and bytes that are held
