@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 from tidegate.batching.item import ANYBODY, Caller
 from tidegate.control.model import Answer, Executor, Model
@@ -41,28 +41,32 @@ class Lease:
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """See the gateway's Backend. What reads the answer does so in the same turn of the loop."""
-        with self._using():
+        self._begin()  # not a context manager: this is on the way of every request
+        try:
             return await self._executor.infer(request, deadline, caller)
+        finally:
+            self._end()
 
     async def stream(
         self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
     ) -> AsyncGenerator[Answer, None]:
         """See the gateway's Backend."""
-        with self._using():
+        self._begin()
+        try:
             async with aclosing(self._executor.stream(request, deadline, caller)) as answers:
                 async for answer in answers:
                     yield answer
+        finally:
+            self._end()
 
-    @contextmanager
-    def _using(self) -> Iterator[None]:
+    def _begin(self) -> None:
         self._requests += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            if not self._requests:
-                self._idle.set()
+
+    def _end(self) -> None:
+        self._requests -= 1
+        if not self._requests:
+            self._idle.set()
 
     async def end(self, patience: float | None) -> None:
         """Wait until its requests are answered, at most ``patience`` seconds, and stop it.

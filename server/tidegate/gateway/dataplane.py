@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from time import perf_counter
 
 import msgspec
@@ -205,10 +205,19 @@ class DataPlane:
             asyncio.CancelledError: the listener cancelled, because its caller went away.
         """
         signature = self._admit(route, request)
-        with self._executing(route, request, signature):
+        metrics = self.bound(route)
+        begun = self._begin(metrics)
+        try:
             if signature.decoupled:
-                return await self._only(route, request, deadline, caller)
-            return await route.backend.infer(request, deadline, caller)
+                answer = await self._only(route, request, deadline, caller)
+            else:
+                answer = await route.backend.infer(request, deadline, caller)
+        except BaseException as error:
+            self._failed(route, metrics, begun, error)
+            raise
+        self._end(route, metrics, begun, True)
+        metrics.rows.inc(rows_of(request, signature))
+        return answer
 
     async def stream(
         self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY
@@ -224,10 +233,17 @@ class DataPlane:
             yield await self.infer(route, request, deadline, caller)
             return
         signature = self._admit(route, request)
-        with self._executing(route, request, signature):
+        metrics = self.bound(route)
+        begun = self._begin(metrics)
+        try:
             async with aclosing(route.backend.stream(request, deadline, caller)) as answers:
                 async for answer in answers:
                     yield answer
+        except BaseException as error:
+            self._failed(route, metrics, begun, error)
+            raise
+        self._end(route, metrics, begun, True)
+        metrics.rows.inc(rows_of(request, signature))
 
     async def _only(self, route: Route, request: InferRequest, deadline: float, caller: Caller) -> Answer:
         """The one answer of a decoupled model, where there is room for one."""
@@ -250,28 +266,29 @@ class DataPlane:
         check_request(request, signature)
         return signature
 
-    @contextmanager
-    def _executing(self, route: Route, request: InferRequest, signature: ModelMetadata) -> Iterator[None]:
-        """Count a request from here to its end, and make foreign exceptions ours."""
-        metrics = self.bound(route)
+    # Not a context manager: one costs more than all that is done here, for every request.
+
+    def _begin(self, metrics: RevisionMetrics) -> float:
+        """A request is executed from here on; when that is, for its end."""
         metrics.inflight.inc()
         self._enter()
-        begun = perf_counter()
-        succeeded = False
-        try:
-            yield
-            succeeded = True
-        except TidegateError:
-            raise
-        except Exception as error:
-            log.exception("unexpected error while model %s answered", route.model)
+        return perf_counter()
+
+    def _failed(self, route: Route, metrics: RevisionMetrics, begun: float, error: BaseException) -> None:
+        """Count a request that ends with an error or is withdrawn.
+
+        Raises:
+            InternalError: the error is a foreign one.
+        """
+        self._end(route, metrics, begun, False)
+        if isinstance(error, Exception) and not isinstance(error, TidegateError):
+            log.error("unexpected error while model %s answered", route.model, exc_info=error)
             raise InternalError from error
-        finally:
-            route.outcomes.ended(succeeded=succeeded, seconds=perf_counter() - begun)
-            metrics.inflight.dec()
-            self._leave()
-        batched = signature.batch_dimension and request.inputs
-        metrics.rows.inc(request.inputs[0].shape[0] if batched else 1)
+
+    def _end(self, route: Route, metrics: RevisionMetrics, begun: float, succeeded: bool) -> None:
+        route.outcomes.ended(succeeded=succeeded, seconds=perf_counter() - begun)
+        metrics.inflight.dec()
+        self._leave()
 
     def answered(self, route: Route | None, protocol: Protocol, error: TidegateError | None, seconds: float) -> None:
         """Count one answer; ``error`` None is a success, ``route`` None a request that reached no model."""
@@ -298,6 +315,11 @@ class DataPlane:
         self._inflight -= 1
         if not self._inflight:
             self._idle.set()
+
+
+def rows_of(request: InferRequest, signature: ModelMetadata) -> int:
+    """Rows of a request that fits the signature; one where the model knows no batch."""
+    return request.inputs[0].shape[0] if signature.batch_dimension and request.inputs else 1
 
 
 def translated(error: BaseException) -> TidegateError:

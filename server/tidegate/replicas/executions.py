@@ -7,6 +7,9 @@ from tidegate.batching.item import State
 from tidegate.replicas.pending import Pending
 from tidegate.telemetry.statistics import Answered, Executed
 
+Times = tuple[float, float, float]
+"""Seconds of input, inference and output."""
+
 
 class Executions:
     """Sums that only grow."""
@@ -33,17 +36,25 @@ class Executions:
         self, parts: list[Part[Pending]], input_seconds: float, infer_seconds: float, output_seconds: float
     ) -> None:
         """These parts of a batch, which took these times, are waited for; a request counts with its last one."""
+        spent = (input_seconds, infer_seconds, output_seconds)
+        whole, wait = 0, 0.0
         for part in parts:
             item = part.item
-            spent = (input_seconds, infer_seconds, output_seconds)
-            if not part.whole:
-                before = item.payload.spent
-                spent = item.payload.spent = (before[0] + spent[0], before[1] + spent[1], before[2] + spent[2])
+            if part.whole:
+                whole += 1
+                wait += item.wait or 0.0
+                continue
+            payload = item.payload
+            payload.spent = _plus(payload.spent, spent)
             if item.state is State.COMPLETED:
-                self._requests += 1
-                self._wait += item.wait or 0.0
-                times = self._times
-                self._times = (times[0] + spent[0], times[1] + spent[1], times[2] + spent[2])
+                self._count(1, item.wait or 0.0, payload.spent)
+        if whole:
+            self._count(whole, wait, spent)
+
+    def _count(self, requests: int, wait: float, each: Times) -> None:
+        self._requests += requests
+        self._wait += wait
+        self._times = _plus(self._times, each, requests)
 
     def view(self) -> dict[int, Executed]:
         """The executions, as values, by ascending size."""
@@ -59,3 +70,7 @@ class Executions:
             infer_seconds=spent[1],
             output_seconds=spent[2],
         )
+
+
+def _plus(sums: Times, each: Times, count: int = 1) -> Times:
+    return (sums[0] + count * each[0], sums[1] + count * each[1], sums[2] + count * each[2])
