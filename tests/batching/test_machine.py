@@ -85,7 +85,7 @@ class BatcherMachine(RuleBasedStateMachine):
         row_bytes=st.sampled_from([0, 4, 10, 50]),
     )
     def arrival(self, rows: int, bucket: str, patience: float, caller: Caller, kind: str, row_bytes: int) -> None:
-        """A request is accepted, or told at once that the queue is full, and then it is."""
+        """A request is accepted, or told at once that the queue is full, or takes too long while all are busy."""
         request = Request(len(self.items), kind == "bad", kind == "deadly")
         item = Item(request, bucket, rows, rows * row_bytes, self.now + patience, caller)
         depth = self.batcher.statistics(self.now).depth
@@ -96,7 +96,19 @@ class BatcherMachine(RuleBasedStateMachine):
             assert 1.0 <= (raised.value.retry_after or 0.0) <= self.settings.max_retry_after
             assert item.state is State.NEW
             return
-        self.batcher.offer(item, self.now)
+        busy = all(replica.batches for replica in self.replicas)
+        counts = self.batcher.statistics(self.now).counts
+        crowded = self.batcher.crowded(item, self.now)
+        if busy and crowded:
+            assert depth.requests
+            assert self.settings.refuse_early
+            with pytest.raises(Overloaded) as raised:
+                self.batcher.offer(item, self.now, busy=True)
+            assert 1.0 <= (raised.value.retry_after or 0.0) <= self.settings.max_retry_after
+            assert self.batcher.statistics(self.now).counts.shed == counts.shed + 1
+            assert item.state is State.NEW
+            return
+        self.batcher.offer(item, self.now, busy=busy)
         self.items.append(item)
         self.pump()
 

@@ -486,6 +486,45 @@ def test_the_queue_is_bounded() -> None:
     run_virtual(main())
 
 
+def test_who_would_wait_too_long_is_told_on_arrival() -> None:
+    """While every replica is busy; where one is idle, it first takes what came before in the same turn of the loop."""
+
+    async def main() -> None:
+        scene = Scene(max_batch=2, initial_batch_size=2)
+        one, other = scene.link(), scene.link()
+        for link in (one, other):
+            link.credits = 1
+        lessons = [scene.ask(x(number)) for number in range(20)]
+        for _ in range(5):
+            await settle()
+            await asyncio.sleep(0.1)
+            one.answer()
+            other.answer()
+        await asyncio.gather(*lessons)
+        now = asyncio.get_running_loop().time()
+        together = [scene.ask(x(number), deadline=now + 0.15) for number in range(4)]
+        await settle()
+        assert (one.rows, other.rows, scene.waiting) == ([2], [2], 0)
+        waits = [scene.ask(x(number), deadline=now + 0.35) for number in range(12)]
+        await settle()
+        refused = [task for task in waits if task.done()]
+        assert refused
+        assert refused == waits[-len(refused) :]
+        with pytest.raises(Overloaded, match=r"^model 'm' has so many requests waiting") as caught:
+            await refused[0]
+        assert caught.value.retry_after == 1.0
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            for link in (one, other):
+                if link.works:
+                    link.answer()
+            await settle()
+        await asyncio.gather(*together, *waits, return_exceptions=True)
+        assert [task.exception() for task in (*together, *waits) if task not in refused] == [None] * (16 - len(refused))
+
+    run_virtual(main())
+
+
 def test_no_memory_for_a_batch() -> None:
     """It waits where it was until the link has memory again."""
 

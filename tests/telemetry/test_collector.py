@@ -55,7 +55,7 @@ def scraped(*, read: Callable[[], RevisionStatistics] = lambda: BUSY) -> Samples
         ),
         (
             "rejected_requests_total",
-            {"overloaded": 25 + 14, "quarantined": 16, "too_late": 7, "expired": 52, "refused_early": 43},
+            {"overloaded": 25 + 14, "shed": 19, "quarantined": 16, "too_late": 7, "expired": 52, "refused_early": 43},
         ),
         ("quarantined_contents", {"": 5}),
         (

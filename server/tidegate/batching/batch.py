@@ -55,9 +55,10 @@ class Batch(Generic[T]):
 
     ``expected`` is its service time in seconds, as often longer as shorter; with the margin, ``at_most``, it is rarely
     longer. None where they are not known. By the first one knows when a replica will be free.
+    ``contended`` tells that others still waited when it was taken.
     """
 
-    __slots__ = ("at_most", "bucket", "expected", "formed", "parts", "reason", "rows", "size")
+    __slots__ = ("at_most", "bucket", "contended", "expected", "formed", "parts", "reason", "rows", "size")
 
     def __init__(
         self, bucket: Bucket, parts: list[Part[T]], rows: int, size: int, reason: Reason, formed: float
@@ -68,6 +69,7 @@ class Batch(Generic[T]):
         self.size = size
         self.reason = reason
         self.formed = formed
+        self.contended = False
         self.at_most = bucket.curve.predict(size, formed)
         self.expected = None if self.at_most is None else self.at_most / bucket.curve.margin
 

@@ -16,6 +16,7 @@ from tidegate.batching.batch import Batch, Part, Reason
 from tidegate.batching.bucket import Bucket, Buckets, Pinned
 from tidegate.batching.counters import Counters
 from tidegate.batching.errors import Errors
+from tidegate.batching.forecast import Forecast
 from tidegate.batching.former import Former
 from tidegate.batching.item import Item, State, T
 from tidegate.batching.ledger import Ledger
@@ -41,6 +42,7 @@ class Batcher(Generic[T]):
         self._buckets = Buckets(settings)
         self._quarantine = Quarantine(settings.max_deaths, settings.quarantine_size, settings.quarantine_seconds)
         self._rate = ServiceRate()
+        self._forecast: Forecast[T] = Forecast(settings, self._queue, self._rate)
         self._counters = Counters()
         self._ledger: Ledger[T] = Ledger(self._queue, self._counters)
         self._inflight: set[Batch[T]] = set()
@@ -54,15 +56,16 @@ class Batcher(Generic[T]):
         """Requests that wait for a replica."""
         return self._queue.requests
 
-    def full_for(self, item: Item[T]) -> bool:
-        """Whether the queue's bounds forbid one more like this, as things are."""
-        return self._queue.full_for(item)
+    def crowded(self, item: Item[T], now: float) -> bool:
+        """Whether one more like this may be refused for what waits, if that cannot go first."""
+        return self._queue.full_for(item) or self._late(item, now) is not None
 
-    def offer(self, item: Item[T], now: float) -> None:
-        """Accept a new request.
+    def offer(self, item: Item[T], now: float, *, busy: bool = False) -> None:
+        """Accept a new request. ``busy`` tells that no replica is idle.
 
         Raises:
-            Overloaded: the queue is full; it says after how long it will not be.
+            Overloaded: the queue is full, or every replica is busy and what waits before it takes too long; it says
+                after how long to come back.
             DeadlineExceeded: the deadline has passed already.
             ExecutionFailed: this content has ended replicas before.
         """
@@ -79,6 +82,10 @@ class Batcher(Generic[T]):
             counters.overloaded += 1
             retry_after = self._rate.retry_after(self._queue.rows, self._settings.max_retry_after)
             raise self._errors.overloaded(self._queue.requests, self._queue.rows, retry_after)
+        if busy and (at := self._late(item, now)) is not None:
+            counters.shed += 1
+            retry_after = self._rate.retry_after(self._queue.rows, self._settings.max_retry_after)
+            raise self._errors.shed(at - now, item.deadline - now, retry_after)
         self._ledger.accept(item, self._buckets.of(item.key), self._former.largest(item), now)
 
     def take(
@@ -236,6 +243,11 @@ class Batcher(Generic[T]):
             curves=self._buckets.learned(),
         )
 
+    def _late(self, item: Item[T], now: float) -> float | None:
+        """When a new request would be answered, if what waits makes that too late."""
+        bucket = self._buckets.find(item.key) if self._settings.refuse_early and self._queue.requests else None
+        return None if bucket is None else self._forecast.late(item, bucket, self._inflight, now)
+
     def _too_large(self, batch: Batch[T], error: OutOfMemory, now: float) -> None:
         self._counters.out_of_memory += 1
         if batch.rows > 1:  # of one row there is nothing to learn: no batch can be smaller
@@ -307,12 +319,15 @@ class Batcher(Generic[T]):
         self._ledger.taken(batch)
         if not self._inflight:
             self._rate.begin(now)
+        batch.contended = self._queue.requests > 0
         self._inflight.add(batch)
         self._buckets.used(batch.bucket)
         return batch
 
     def _landed(self, batch: Batch[T], now: float, seconds: float) -> None:
         self._inflight.remove(batch)  # a KeyError is a batch that was never taken, or came twice: a fault of ours
-        self._rate.finished(batch.rows, now)
+        # Replicas that began together end together, and the last of them may have taken what was left.
+        contended = batch.contended or any(other.contended for other in self._inflight)
+        self._rate.finished(batch.rows, seconds, now, contended=contended)
         self._counters.landed(batch)
         self._counters.busy_seconds += seconds

@@ -107,6 +107,10 @@ class Buckets:
             bucket = self._buckets[key] = Bucket(key, Curve(settings.curve_memory), ceiling)
         return bucket
 
+    def find(self, key: Key) -> Bucket | None:
+        """The bucket with this key, if it is remembered."""
+        return self._buckets.get(key)
+
     def used(self, bucket: Bucket) -> None:
         """A batch of this bucket is formed."""
         self._buckets.move_to_end(bucket.key)

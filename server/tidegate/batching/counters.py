@@ -18,6 +18,7 @@ class Counters:
         self.answered = dict.fromkeys(State, 0)
         self.executed_rows = 0
         self.overloaded = 0
+        self.shed = 0
         self.quarantined = 0
         self.too_late = 0
         self.batches = dict.fromkeys(Reason, 0)
@@ -59,6 +60,7 @@ class Counters:
             refused_early=answered[State.REFUSED],
             cancelled=answered[State.CANCELLED],
             overloaded=self.overloaded,
+            shed=self.shed,
             quarantined=self.quarantined,
             too_late=self.too_late,
             arrived_rows=self.arrived_rows,

@@ -102,6 +102,14 @@ class Curve:
         """Seconds that ``rows`` rows take, the margin included; None where it is not known."""
         return (self.base + self.per_row * rows) * self.margin if self.knows(now) else None
 
+    def expect(self, rows: int) -> float:
+        """Seconds that ``rows`` rows take, as often more as less.
+
+        Of more rows than were ever executed this is what the most of them take, and so the least to reckon with: a
+        curve through one size is a guess beyond it.
+        """
+        return self.base + self.per_row * min(rows, self.largest)
+
     def fits(self, seconds: float, now: float) -> int | None:
         """The most rows that take at most ``seconds``, the margin included; None where it is not known."""
         if not self.knows(now):

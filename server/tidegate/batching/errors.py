@@ -18,6 +18,14 @@ class Errors:
             retry_after=retry_after,
         )
 
+    def shed(self, wait: float, left: float, retry_after: float) -> Overloaded:
+        """What waits takes too long; the first two in seconds: until its answer, and until its deadline."""
+        return Overloaded(
+            f"model '{self._model}' has so many requests waiting that this one would be answered in about {wait:.3g} s"
+            f", and its deadline is in {left:.3g} s",
+            retry_after=retry_after,
+        )
+
     def too_late(self) -> DeadlineExceeded:
         """The deadline had passed on arrival."""
         return DeadlineExceeded(f"the request's deadline had passed when it reached model '{self._model}'")

@@ -60,6 +60,10 @@ class Fairness:
         share.waiting += 1
         return share
 
+    def find(self, caller: Caller) -> Share | None:
+        """The share of this tenant, if there is one."""
+        return self._shares.get(caller.tenant)
+
     def leave(self, share: Share) -> None:
         """A request of this tenant waits no more."""
         share.waiting -= 1

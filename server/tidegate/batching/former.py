@@ -93,7 +93,7 @@ class Former(Generic[T]):
         return min(lane.head().deadline for lane in bucket.lanes) - seconds
 
     def _room(self, bucket: Bucket) -> int:
-        return _rows_allowed(self._settings, bucket)
+        return rows_allowed(self._settings, bucket)
 
 
 _GO_TO_IDLE = Hold(None, inf, Reason.IDLE)
@@ -110,7 +110,7 @@ class _Draft(Generic[T]):
         self._now = now
         self._parts: list[Part[T]] = []
         self._rows = 0
-        self._limit = _rows_allowed(settings, bucket)
+        self._limit = rows_allowed(settings, bucket)
         self._space = settings.max_batch_bytes
         self._deadline = inf
         self._tight = False
@@ -125,7 +125,8 @@ class _Draft(Generic[T]):
         self._tighten(head.deadline)
         rows = head.rows - head.cut
         if self._divided(head):
-            rows = min(rows, head.largest, max(1, self._limit))
+            # Not ``head.largest``, which may be of a time with less memory: a rest would follow in the same batch.
+            rows = min(rows, max(1, min(self._limit, self._space // max(1, head.row_bytes))))
         self._take(queue, head, rows)
 
     def follow(self, queue: Queue[T], item: Item[T]) -> bool:
@@ -170,7 +171,7 @@ class _Draft(Generic[T]):
                 self._limit, self._tight = fits, True
 
 
-def _rows_allowed(settings: BatchSettings, bucket: Bucket) -> int:
+def rows_allowed(settings: BatchSettings, bucket: Bucket) -> int:
     """Rows in the next batch of a bucket, deadlines aside."""
     allowed = min(settings.max_batch, bucket.curve.explorable(settings.initial_batch_size), bucket.ceiling.rows)
     return unpadded_limit(allowed, settings.batch_sizes)

@@ -38,7 +38,7 @@ class Queue(Generic[T]):
         self._fairness = Fairness()
         # In the order in which they were last served, so that the first of some has waited longest.
         self._lanes: OrderedDict[tuple[int, Share, Bucket], Lane[T]] = OrderedDict()
-        self._classes: dict[int, int] = {}  # lanes of each priority class
+        self._classes: dict[int, int] = {}  # rows in the lanes of each priority class
         self.again: deque[list[Part[T]]] = deque()
         self.rows = 0
         self.requests = 0
@@ -106,9 +106,24 @@ class Queue(Generic[T]):
             lane.since = now
             self._lanes.move_to_end((lane.priority, lane.share, lane.bucket))
         lane.bucket.rows -= rows
+        lane.rows -= rows
+        self._classes[lane.priority] -= rows
         if item.cut == item.rows:
             self._step_out(item, lane)
         return start
+
+    def ahead(self, item: Item[T], bucket: Bucket, most: float) -> int:
+        """Rows that go before a new item; counting ends above ``most``.
+
+        They are those that are executed again, those of more urgent classes, and of its own tenant and bucket those
+        with an earlier deadline. Of other tenants and buckets some go before it, too; how many is not said.
+        """
+        priority = item.caller.priority
+        rows = self.rows - sum(self._classes.values())
+        rows += sum([waiting for urgency, waiting in self._classes.items() if urgency < priority])
+        share = self._fairness.find(item.caller)
+        lane = None if share is None else self._lanes.get((priority, share, bucket))
+        return rows if lane is None else rows + lane.earlier(item.deadline, most - rows)
 
     def head(self, now: float, ready: Set[Bucket] | None = None) -> Item[T] | None:
         """Who is next, among ``ready`` buckets (None: all); None where nobody waits there."""
@@ -166,20 +181,22 @@ class Queue(Generic[T]):
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(item.caller.priority, share, bucket, now)
-            self._classes[lane.priority] = self._classes.get(lane.priority, 0) + 1
             bucket.lanes[lane] = None
         lane.add(item)
         item.lane = lane
-        bucket.rows += item.rows - item.cut
+        rows = item.rows - item.cut
+        bucket.rows += rows
+        self._classes[lane.priority] = self._classes.get(lane.priority, 0) + rows
 
     def _step_out(self, item: Item[T], lane: Lane[T]) -> None:
         lane.remove(item)
         item.lane = None
-        lane.bucket.rows -= item.rows - item.cut
+        rows = item.rows - item.cut
+        lane.bucket.rows -= rows
+        self._classes[lane.priority] -= rows
         if not lane.arrivals:
             del self._lanes[lane.priority, lane.share, lane.bucket]
             del lane.bucket.lanes[lane]
-            self._classes[lane.priority] -= 1
             if not self._classes[lane.priority]:
                 del self._classes[lane.priority]
         self._fairness.leave(lane.share)

@@ -1,31 +1,55 @@
-"""Rows per second that the replicas together get done while there is work, and so how long a queue takes."""
+"""How fast the replicas together get work done, and so how long a queue takes.
+
+Two figures. Rows per second are counted whenever there is work; by them a caller is told when to come back. How many
+executions overlap is counted of batches behind which others waited, for only then every replica has something to do.
+"""
 
 from __future__ import annotations
 
 _HALF_LIFE = 32
 """Batches after which an observation counts half, so that a few seconds decide, not the morning."""
 _DECAY = 0.5 ** (1 / _HALF_LIFE)
+_ENOUGH = 8
+"""Batches with others behind them before anything is said of how they overlap."""
 
 
 class ServiceRate:
     """Learned from the time between completions, which holds for any number of replicas."""
 
-    __slots__ = ("_last", "_rows", "_seconds")
+    __slots__ = ("_contended", "_contended_seconds", "_executing", "_rows", "_seconds", "last")
 
     def __init__(self) -> None:
         self._rows = 0.0
         self._seconds = 0.0
-        self._last = 0.0
+        self._contended = 0
+        self._contended_seconds = 0.0
+        self._executing = 0.0
+        self.last = 0.0
+        """When a batch was done last, or work began after there was none."""
 
     def begin(self, now: float) -> None:
         """The first batch after a time without work: the clock starts here."""
-        self._last = now
+        self.last = now
 
-    def finished(self, rows: int, now: float) -> None:
-        """A batch of ``rows`` rows is done."""
+    def finished(self, rows: int, seconds: float, now: float, *, contended: bool) -> None:
+        """A batch of ``rows`` rows is done, after ``seconds`` at its replica.
+
+        ``contended`` tells that others waited when it, or one beside it, was taken.
+        """
+        passed = max(0.0, now - self.last)
         self._rows = self._rows * _DECAY + rows
-        self._seconds = self._seconds * _DECAY + max(0.0, now - self._last)
-        self._last = now
+        self._seconds = self._seconds * _DECAY + passed
+        self.last = now
+        if contended:
+            self._contended += 1
+            self._contended_seconds = self._contended_seconds * _DECAY + passed
+            self._executing = self._executing * _DECAY + seconds
+
+    @property
+    def overlap(self) -> float:
+        """Executions under way at a time while others wait: about the number of replicas; 0 where it is not known."""
+        known = self._contended >= _ENOUGH and self._contended_seconds > 0.0
+        return self._executing / self._contended_seconds if known else 0.0
 
     @property
     def rows_per_second(self) -> float:

@@ -48,7 +48,9 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: int
 
     overloaded: int
-    """Turned away at the door, as are the next two: not among the arrivals."""
+    """Turned away at the door, as are the next three: not among the arrivals. The queue was full."""
+    shed: int
+    """What waited before them would have taken until after their deadline."""
     quarantined: int
     """Their content had ended replicas."""
     too_late: int

@@ -382,9 +382,12 @@ class Dispatcher:
         return Item(pending, key, rows, pending.nbytes, deadline, caller)
 
     def _offer(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
-        if self._pumping is not None and batcher.full_for(item):
+        now = self._clock()
+        if self._pumping is not None and batcher.crowded(item, now):
             self._pump()  # what came before it in this turn of the loop may not have to wait
-        batcher.offer(item, self._clock())
+            now = self._clock()
+        busy = batcher.waiting > 0 and all(lane.works for lane in self._lanes.values())
+        batcher.offer(item, now, busy=busy)
         self.pump()
 
     def _withdraw(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:

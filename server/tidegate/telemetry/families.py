@@ -31,7 +31,7 @@ REVISION = ("model", "version")
 STATES = ("stopped", "starting", "loading", "ready", "draining", "backing off", "failed")
 """Of a replica, by the names of ``tidegate.replicas.lifecycle``, which is a layer above."""
 OUTCOMES = ("completed", "failed", "expired", "refused_early", "cancelled")
-CAUSES = ("overloaded", "quarantined", "too_late", "expired", "refused_early")
+CAUSES = ("overloaded", "shed", "quarantined", "too_late", "expired", "refused_early")
 """Both by the names of ``Counts``."""
 SIZES = tuple(2**power for power in range(11))
 """Upper bounds of the classes of batch sizes, in rows: 1 to 1024; a further class has none."""

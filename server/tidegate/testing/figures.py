@@ -15,6 +15,7 @@ COUNTS = Counts(
     refused_early=43,
     cancelled=34,
     overloaded=25,
+    shed=19,
     quarantined=16,
     too_late=7,
     arrived_rows=3000,
