@@ -178,7 +178,7 @@ def test_who_is_refused_would_have_been_late(
         try:
             service.arrive(number, patience, key=key)
         except Overloaded:
-            hair = 0.1 * patience + 1.5 * (base + per_row * 8)
+            hair = 0.2 * patience + 1.5 * (base + per_row * 8)
             assert answered_at(service, Item(number, key, 1, 4, service.now + patience)) > service.now + patience - hair
 
 

@@ -20,9 +20,10 @@ from tidegate.batching.queue import Queue
 from tidegate.batching.rate import ServiceRate
 from tidegate.batching.settings import BatchSettings
 
-_DOUBT = 1.1
-"""Waits that are this much longer than was learned are reckoned with: who is accepted should make it, and the answer
-must still be written and travel. It costs no throughput, for what waits is more than a batch either way."""
+_DOUBT = 1.2
+"""Waits that are this much longer than was learned are reckoned with: who is accepted should make it, although now and
+then a batch is late, and the answer must be written and travel. It costs no throughput where overload lasts, for more
+than a batch waits either way; of a burst, a few are refused that would just have made it."""
 
 
 class Forecast(Generic[T]):
