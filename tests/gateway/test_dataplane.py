@@ -151,14 +151,14 @@ def test_a_model_that_has_not_loaded_has_no_signature() -> None:
     loading.state = Readiness(False, "it is loading")
     gateway = plane(loading)
     with pytest.raises(ModelNotReady, match=r"^model 'm' is not ready: it is loading$") as caught:
-        gateway.model_metadata(gateway.routes.resolve("m"))
+        asyncio.run(gateway.model_metadata(gateway.routes.resolve("m")))
     assert caught.value.retry_after == 1.0
 
 
 def test_metadata_lists_the_versions_in_order_of_number() -> None:
     """Version 10 comes after version 9."""
     gateway = plane(*(backend() for _ in range(10)))
-    metadata = gateway.model_metadata(gateway.routes.resolve("m"))
+    metadata = asyncio.run(gateway.model_metadata(gateway.routes.resolve("m")))
     assert metadata.versions == tuple(str(number) for number in range(1, 11))
 
 
