@@ -90,6 +90,51 @@ def test_one_that_is_larger_than_the_limit_wakes_alone() -> None:
     assert models.orders(1.0).sleep == {"a": Cause.ROOM}
 
 
+def test_what_was_not_expected_is_made_room_for() -> None:
+    """By the longest unused, as soon as it is idle; until then nobody wakes, and whoever asks hears of it."""
+    models = activation(max_awake_bytes=40)
+    wake(models, "a", 0.0)
+    wake(models, "b", 1.0)
+    models.arrived("a", 2.0)
+    models.arrived("c", 2.0)
+    models.orders(2.0)
+    models.woken("c", 25, 3.0)
+    orders = models.orders(3.0)
+    assert (orders.sleep, orders.waiting) == ({"b": Cause.ROOM}, False)
+    models.gone("b")
+    models.arrived("d", 4.0)
+    orders = models.orders(4.0)
+    assert (orders.wake, orders.sleep, orders.waiting) == ([], {}, True)
+    assert models.left("a", 5.0)
+    assert models.orders(5.0).sleep == {"a": Cause.ROOM}
+
+
+def test_what_is_expected_may_change_until_it_is_measured() -> None:
+    """Then it is known."""
+    models = activation(max_awake_bytes=40)
+    models.expect("a", 30)
+    models.expect("b", 30)
+    wake(models, "a", 0.0)
+    models.expect("a", 99)
+    assert (models["a"].nbytes, models["b"].nbytes) == (10, 30)
+    models.arrived("b", 1.0)
+    assert models.orders(1.0).wake == ["b"]
+
+
+def test_one_that_ends_is_put_to_sleep_with_all_that_it_has() -> None:
+    """And holds its place until it is gone."""
+    models = activation(max_awake=1)
+    wake(models, "a", 0.0)
+    models.passes("a")
+    models.end("a")
+    models.arrived("b", 1.0)
+    assert models.orders(1.0).wake == []
+    models.gone("a")
+    models.remove("a")
+    assert "a" not in models
+    assert models.orders(1.0).wake == ["b"]
+
+
 def test_what_is_idle_goes_to_sleep() -> None:
     """After its time, and it says when that is; without the setting never."""
     models = activation(sleep_after=10.0)

@@ -102,7 +102,6 @@ def test_idle_models_sleep_and_wake_again_as_the_same() -> None:
         model = world.model(lives)
         with pytest.raises(ModelNotReady, match="it was never awake"):
             model.configuration()
-        assert model.metadata is None
         await ask(model)
         await asyncio.sleep(9.9)
         assert lives.alive == 1

@@ -166,15 +166,19 @@ class Activation(Generic[K]):
             model.wanted_since = self._line
         return None
 
+    def passes(self, key: K) -> None:
+        """A request came to a model that is ready: as ``arrived``, for a fraction of the time."""
+        self._models[key].requests += 1
+
     def left(self, key: K, now: float) -> bool:
         """A request was answered, or nobody waits for it any more. Whether it was the last."""
         model = self._models[key]
-        model.requests -= 1
+        requests = model.requests - 1
+        model.requests = requests
         model.idle_since = now
-        if model.requests:
-            return False
-        model.wanted_since = None
-        return True
+        if not requests:
+            model.wanted_since = None
+        return not requests
 
     def woken(self, key: K, nbytes: int, now: float) -> None:
         """It answers, and holds so many bytes."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from tidegate.control.activation import Activation, ActivationSettings, State
@@ -65,10 +65,12 @@ class Activator:
     """Everything is called in the event loop in which this was made."""
 
     def __init__(self, settings: ActivationSettings, metrics: ActivationMetrics) -> None:
-        self._settings = settings
+        self._sleep_after = settings.sleep_after
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._activation: Activation[Sleepy] = Activation(settings)
+        self.passes: Callable[[Sleepy], None] = self._activation.passes
+        """See the table. Without a method around it, because it is on the way of every request."""
         self._models: set[Sleepy] = set()
         self._tasks: dict[Sleepy, asyncio.Task[None]] = {}
         self._beside: dict[str, int] = {}
@@ -98,8 +100,7 @@ class Activator:
         A model that has a request stays awake.
         """
         retry_at = self._activation.arrived(model, self._loop.time())
-        if self._activation[model].state is not State.READY:
-            self._ask()
+        self._ask()
         return retry_at
 
     def left(self, model: Sleepy) -> None:
@@ -111,10 +112,10 @@ class Activator:
             return
         if not idle:
             return
-        if self._waiting or self._activation[model].state is not State.READY:
+        if self._waiting:
             self._ask()
-        elif self._timer is None and self._settings.sleep_after:
-            self._arm(now + self._settings.sleep_after)
+        elif self._timer is None and self._sleep_after:
+            self._arm(now + self._sleep_after)
 
     async def end(self, model: Sleepy) -> None:
         """Have a model sleep for ever, whatever it has; return once nothing of it is left. To be called once."""

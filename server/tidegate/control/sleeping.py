@@ -96,6 +96,8 @@ class SleepingModel:
         """See Sleepy."""
         if self._stopping:
             raise ShuttingDown
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         life = self._life = self._lives.next()
         self._told = (self._told[0], life.executor)
         try:
@@ -108,7 +110,8 @@ class SleepingModel:
             await self.unload()
             raise
         self._configuration = life.configuration()
-        log.info("model %s is awake, and holds %d bytes", self._settings.name, nbytes)
+        seconds = loop.time() - began
+        log.info("model %s is awake after %.3f s and holds %d bytes", self._settings.name, seconds, nbytes)
         return nbytes
 
     def opened(self) -> None:
@@ -229,11 +232,12 @@ class SleepingModel:
         if executor is None:
             executor = await self._enter(self._rows(request), content_bytes(request), deadline)
         else:
-            self._activator.arrived(self)
+            self._activator.passes(self)
         try:
             return await executor.infer(request, deadline, caller)
         finally:
-            self._leave()
+            if not self._stateful or not self._keeps():  # as ``_leave``, without the call
+                self._activator.left(self)
 
     async def stream(
         self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
@@ -257,7 +261,7 @@ class SleepingModel:
             ShuttingDown: it is being stopped.
         """
         if self._executor is not None:
-            self._activator.arrived(self)
+            self._activator.passes(self)
             return self._executor
         if self._stopping:
             raise ShuttingDown
@@ -304,9 +308,8 @@ class SleepingModel:
         return ModelNotReady(self._settings.name, reason, retry_after=max(left, 0.001))
 
     def _leave(self) -> None:
-        if self._stateful and self._keeps():
-            return
-        self._activator.left(self)
+        if not self._stateful or not self._keeps():
+            self._activator.left(self)
 
     def _keeps(self) -> bool:
         """Whether a request stays arrived in the name of the sequences that are open."""
