@@ -126,7 +126,7 @@ class SleepingModel:
     def refuse(self, error: TidegateError) -> None:
         """See Sleepy."""
         log.warning("model %s could not be woken: %s", self._settings.name, error.message)
-        self._failure = error
+        self._failure = error.with_traceback(None)  # which would keep all that the load had
         self._reopen()
 
     def shut(self) -> None:

@@ -232,7 +232,9 @@ class DataPlane:
         signature = route.backend.metadata
         if signature is None:
             signature = await self.signature(route, deadline, content_bytes(request))
-        self._admit(request, signature)
+        elif self.draining:  # who waited for the signature had been accepted before
+            raise ShuttingDown
+        check_request(request, signature)
         metrics = self.bound(route)
         begun = self._begin(metrics)
         try:
@@ -261,7 +263,9 @@ class DataPlane:
         if not signature.decoupled:
             yield await self.infer(route, request, deadline, caller)
             return
-        self._admit(request, signature)
+        if self.draining:
+            raise ShuttingDown
+        check_request(request, signature)
         metrics = self.bound(route)
         begun = self._begin(metrics)
         try:
@@ -286,12 +290,6 @@ class DataPlane:
         if first is None:
             raise Unsupported(f"model '{route.model}' answered with no response; {_AS_STREAM}")
         return OwnedAnswer(request, first)
-
-    def _admit(self, request: InferRequest, signature: ModelMetadata) -> None:
-        """See to it that the request fits."""
-        if self.draining:
-            raise ShuttingDown
-        check_request(request, signature)
 
     # Not a context manager: one costs more than all that is done here, for every request.
 
@@ -332,7 +330,8 @@ class DataPlane:
     async def drain(self) -> None:
         """Take no more requests, and return once those in flight are answered."""
         self.leaving = self.draining = True
-        await self._idle.wait()
+        while self._inflight:  # one that waited for a signature goes on to be executed
+            await self._idle.wait()
 
     def _enter(self) -> None:
         self._inflight += 1
