@@ -118,7 +118,10 @@ class Activator:
             self._arm(now + self._sleep_after)
 
     async def end(self, model: Sleepy) -> None:
-        """Have a model sleep for ever, whatever it has; return once nothing of it is left. To be called once."""
+        """Have a model sleep for ever, whatever it has; return once nothing is left. A second call does nothing."""
+        if model not in self._models:
+            return
+        self._models.discard(model)
         while (task := self._tasks.get(model)) is not None:
             if self._activation[model].state is State.WAKING and not task.cancelling():
                 task.cancel()
@@ -130,7 +133,6 @@ class Activator:
             model.shut()
             await asyncio.wait({self._begin(model, self._put_to_sleep(model))})
         self._activation.remove(model)
-        self._models.discard(model)
         self._ask()
 
     def _ask(self) -> None:
