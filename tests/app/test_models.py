@@ -98,6 +98,16 @@ def test_what_was_given_goes_before_what_a_model_says() -> None:
     assert planned.batching == BatchSettings(max_batch=4, max_queue=5, ageing=1.0)
 
 
+@pytest.mark.parametrize(
+    ("said", "option", "expected"),
+    [(None, False, False), (None, True, True), ("eager", True, False), ("on_demand", False, True)],
+)
+def test_when_a_model_is_loaded_is_its_own_affair_first(said: str | None, option: bool, expected: bool) -> None:
+    """The option is for all, and some must always be awake."""
+    document = {} if said is None else {"load": said}
+    assert plan(source(document), settings("on_demand", on_demand=option), 2).on_demand is expected
+
+
 def test_who_shares_an_execution_is_bounded_as_the_model_s_own_queue() -> None:
     """Not as that of the models that say nothing."""
     small = plan(source({"batcher": {"max_queue": 7}}), settings(cache_bytes=1000), 2)

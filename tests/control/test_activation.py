@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tidegate.control.activation import TRANSITIONS, Activation, ActivationSettings, Event, State
+from tidegate.control.activation import TRANSITIONS, Activation, ActivationSettings, Cause, Event, State
 
 KEYS = ("a", "b", "c", "d", "e")
 
@@ -44,8 +44,8 @@ def test_the_longest_unused_makes_room() -> None:
     models.left("a", 3.0)
     models.arrived("c", 4.0)
     orders = models.orders(4.0)
-    assert (orders.wake, orders.sleep) == ([], ["b"])
-    assert models.orders(4.0).sleep == []  # room is to come
+    assert (orders.wake, orders.sleep) == ([], {"b": Cause.ROOM})
+    assert models.orders(4.0).sleep == {}  # room is to come
     models.gone("b")
     assert models.orders(4.0).wake == ["c"]
 
@@ -57,9 +57,9 @@ def test_who_has_work_stays() -> None:
     models.orders(0.0)
     models.woken("a", 10, 0.0)
     models.arrived("b", 1.0)
-    assert models.orders(100.0).sleep == []
+    assert models.orders(100.0).sleep == {}
     models.left("a", 101.0)
-    assert models.orders(101.0).sleep == ["a"]
+    assert models.orders(101.0).sleep == {"a": Cause.ROOM}
     models.arrived("a", 102.0)
     models.gone("a")
     assert models.orders(102.0).wake == ["b"]
@@ -77,7 +77,7 @@ def test_a_large_one_is_not_starved() -> None:
     models.arrived("b", 2.0)
     assert models.orders(2.0).wake == []
     models.left("a", 3.0)
-    assert models.orders(3.0).sleep == ["a"]
+    assert models.orders(3.0).sleep == {"a": Cause.ROOM}
     models.gone("a")
     assert models.orders(3.0).wake == ["e"]
 
@@ -87,7 +87,52 @@ def test_one_that_is_larger_than_the_limit_wakes_alone() -> None:
     models = activation(max_awake_bytes=5)
     wake(models, "a", 0.0)
     models.arrived("b", 1.0)
-    assert models.orders(1.0).sleep == ["a"]
+    assert models.orders(1.0).sleep == {"a": Cause.ROOM}
+
+
+def test_what_was_not_expected_is_made_room_for() -> None:
+    """By the longest unused, as soon as it is idle; until then nobody wakes, and whoever asks hears of it."""
+    models = activation(max_awake_bytes=40)
+    wake(models, "a", 0.0)
+    wake(models, "b", 1.0)
+    models.arrived("a", 2.0)
+    models.arrived("c", 2.0)
+    models.orders(2.0)
+    models.woken("c", 25, 3.0)
+    orders = models.orders(3.0)
+    assert (orders.sleep, orders.waiting) == ({"b": Cause.ROOM}, False)
+    models.gone("b")
+    models.arrived("d", 4.0)
+    orders = models.orders(4.0)
+    assert (orders.wake, orders.sleep, orders.waiting) == ([], {}, True)
+    assert models.left("a", 5.0)
+    assert models.orders(5.0).sleep == {"a": Cause.ROOM}
+
+
+def test_what_is_expected_may_change_until_it_is_measured() -> None:
+    """Then it is known."""
+    models = activation(max_awake_bytes=40)
+    models.expect("a", 30)
+    models.expect("b", 30)
+    wake(models, "a", 0.0)
+    models.expect("a", 99)
+    assert (models["a"].nbytes, models["b"].nbytes) == (10, 30)
+    models.arrived("b", 1.0)
+    assert models.orders(1.0).wake == ["b"]
+
+
+def test_one_that_ends_is_put_to_sleep_with_all_that_it_has() -> None:
+    """And holds its place until it is gone."""
+    models = activation(max_awake=1)
+    wake(models, "a", 0.0)
+    models.passes("a")
+    models.end("a")
+    models.arrived("b", 1.0)
+    assert models.orders(1.0).wake == []
+    models.gone("a")
+    models.remove("a")
+    assert "a" not in models
+    assert models.orders(1.0).wake == ["b"]
 
 
 def test_what_is_idle_goes_to_sleep() -> None:
@@ -95,11 +140,11 @@ def test_what_is_idle_goes_to_sleep() -> None:
     models = activation(sleep_after=10.0)
     wake(models, "a", 1.0)
     assert models.orders(2.0).next_at == 11.0
-    assert models.orders(11.0).sleep == ["a"]
+    assert models.orders(11.0).sleep == {"a": Cause.IDLE}
     models = activation()
     wake(models, "a", 1.0)
     orders = models.orders(1e9)
-    assert (orders.sleep, orders.next_at) == ([], None)
+    assert (orders.sleep, orders.next_at) == ({}, None)
 
 
 def test_a_failed_waking_is_tried_again_after_a_pause() -> None:

@@ -84,6 +84,10 @@ class Model:
     def statistics(self) -> RevisionStatistics:
         return RevisionStatistics(batcher=None, replicas={"ready": 1}, executed={}, last_inference=5.0)
 
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        assert self.metadata is not None
+        return self.metadata
+
     async def stream(
         self, request: InferRequest, deadline: float, caller: Caller = ANYBODY
     ) -> AsyncGenerator[Answer, None]:

@@ -24,7 +24,7 @@ from tidegate.protocol.errors import (
     RequestCancelled,
     ShuttingDown,
 )
-from tidegate.protocol.messages import InferRequest
+from tidegate.protocol.messages import InferRequest, ModelMetadata
 from tidegate.protocol.tensors import Tensor
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.backends import IdentityBackend, identity_metadata
@@ -151,14 +151,14 @@ def test_a_model_that_has_not_loaded_has_no_signature() -> None:
     loading.state = Readiness(False, "it is loading")
     gateway = plane(loading)
     with pytest.raises(ModelNotReady, match=r"^model 'm' is not ready: it is loading$") as caught:
-        gateway.model_metadata(gateway.routes.resolve("m"))
+        asyncio.run(gateway.model_metadata(gateway.routes.resolve("m")))
     assert caught.value.retry_after == 1.0
 
 
 def test_metadata_lists_the_versions_in_order_of_number() -> None:
     """Version 10 comes after version 9."""
     gateway = plane(*(backend() for _ in range(10)))
-    metadata = gateway.model_metadata(gateway.routes.resolve("m"))
+    metadata = asyncio.run(gateway.model_metadata(gateway.routes.resolve("m")))
     assert metadata.versions == tuple(str(number) for number in range(1, 11))
 
 
@@ -297,6 +297,48 @@ def test_one_model_that_is_not_ready_makes_the_server_not_ready() -> None:
     gateway = plane(backend(), waiting)
     waiting.state = Readiness(False, "it is loading")
     assert not gateway.ready
+
+
+def test_a_model_that_sleeps_does_not_hold_the_server_up() -> None:
+    """Also where it could not be woken."""
+    sleeping = backend()
+    gateway = plane(backend(), sleeping)
+    sleeping.state = Readiness(False, "it is broken", asleep=True)
+    assert gateway.ready
+
+
+def test_a_signature_that_comes_by_waking_is_waited_for() -> None:
+    """By the first request, which is then held against it; the end of the server waits for it, too."""
+
+    class Sleeping(IdentityBackend):
+        waited: tuple[float, int] = (0.0, 0)
+
+        async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+            self.waited = (deadline, nbytes)
+            await asyncio.sleep(2)
+            self._metadata = identity_metadata("m")
+            return self._metadata
+
+    async def main() -> None:
+        sleeping = Sleeping(identity_metadata("m"))
+        sleeping._metadata = None
+        gateway = plane(sleeping)
+        asked = asyncio.create_task(gateway.infer(gateway.routes.resolve("m"), REQUEST, 50.0))
+        await asyncio.sleep(1)
+        ending = asyncio.create_task(gateway.drain())
+        await asyncio.sleep(0)
+        assert not ending.done()
+        sleeping.gate = asyncio.Event()
+        await asyncio.sleep(2)
+        assert not ending.done()
+        sleeping.gate.set()
+        (await asked).release()
+        await ending
+        assert sleeping.waited == (50.0, REQUEST.inputs[0].nbytes)
+        with pytest.raises(ShuttingDown):
+            await gateway.infer(gateway.routes.resolve("m"), REQUEST, far())
+
+    run_virtual(main())
 
 
 def test_answers_are_counted_by_outcome() -> None:

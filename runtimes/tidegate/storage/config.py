@@ -147,8 +147,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Which versions are served, where there are folders of them."""
     warm_up: tuple[Sample, ...] = ()
     """What is executed before the model is ready; a sample that fails is a load that fails."""
-    load: Literal["eager", "on_demand"] = "eager"
-    """When it is loaded: with the server, or by its first request."""
+    load: Literal["eager", "on_demand"] | UnsetType = UNSET
+    """When it is loaded: with the server, or by its first request. It goes before the server's own option."""
 
     @property
     def runtime_options(self) -> dict[str, str]:

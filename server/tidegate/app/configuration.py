@@ -72,7 +72,8 @@ def _parameters(plan: Plan) -> dict[str, str]:
     batcher = {
         name: _text(value) for name, value in msgspec.structs.asdict(plan.batching).items() if name not in _ELSEWHERE
     }
-    own = {"device": plan.artifact.device, "threads": str(plan.artifact.threads), "load": plan.source.config.load}
+    load = "on_demand" if plan.on_demand else "eager"
+    own = {"device": plan.artifact.device, "threads": str(plan.artifact.threads), "load": load}
     return {**batcher, **own, **{f"options.{name}": value for name, value in plan.artifact.options.items()}}
 
 

@@ -67,10 +67,11 @@ class Unloaded(Event, frozen=True):
 
 
 class Ready(Event, frozen=True):
-    """Every model has loaded or failed; how many of each."""
+    """Every model has loaded or failed, or sleeps until somebody asks for it; how many of each."""
 
     loaded: int
     failed: int
+    asleep: int = 0
 
 
 class Leaving(Event, frozen=True):

@@ -1,17 +1,18 @@
 """From paths to models that can be served: which files, by which runtime and why, and how each is run.
 
 What holds for a model is said in three places: an option that was given goes before the model's own ``model.yaml``,
-and that before what holds for all models by default.
+and that before what holds for all models by default. Only when a model is loaded is its own affair first: --on-demand
+is for all, and some must always be awake.
 """
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
 from tidegate.app.events import Found
 from tidegate.app.settings import ServeSettings
@@ -25,7 +26,8 @@ from tidegate.runtimes.runtime import Artifact, Format
 from tidegate.storage.config import given, specs
 from tidegate.storage.repository import ModelSource, scan
 
-log = logging.getLogger(__name__)
+LIMITS = frozenset(("max_awake", "max_awake_bytes", "sleep_after"))
+"""Settings of models on demand only."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -35,18 +37,23 @@ class Plan(msgspec.Struct, frozen=True):
     artifact: Artifact
     replica: ReplicaSettings
     batching: BatchSettings
+    on_demand: bool = False
+    """Whether it is loaded by its first request, and not with the server."""
 
 
 def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
     """All that is to be served, on a machine with so many cores.
 
     Raises:
-        ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other.
+        ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other, or limits are given for
+            models on demand where there is none.
     """
     planned = tuple(plan(source, settings, cores) for source in find_models(settings.paths, settings.name))
-    for each in planned:
-        if each.source.config.load == "on_demand":
-            log.warning("model %s: loading on demand is not there yet, it is loaded at the start", each.source.name)
+    if limits := [] if any(each.on_demand for each in planned) else sorted(settings.given & LIMITS):
+        raise ModelLoadFailed(
+            f"--{limits[0].replace('_', '-')} is for models that are loaded on demand, and there is none; expected "
+            f"--on-demand, or 'load: on_demand' in a model.yaml"
+        )
     return planned
 
 
@@ -80,9 +87,9 @@ def plan(source: ModelSource, settings: ServeSettings, cores: int) -> Plan:
     )
     threads = settings.threads if "threads" in settings.given else own.get("threads", settings.threads)
     artifact = artifact_of(source, settings.trusted, threads_of(threads, replicas, cores), settings.options)
-    return Plan(
-        source, artifact, msgspec.structs.replace(settings.replica, replicas=replicas), batching_of(source, settings)
-    )
+    on_demand = settings.on_demand if source.config.load is UNSET else source.config.load == "on_demand"
+    replica = msgspec.structs.replace(settings.replica, replicas=replicas)
+    return Plan(source, artifact, replica, batching_of(source, settings), on_demand)
 
 
 def artifact_of(source: ModelSource, trusted: bool, threads: int, options: Mapping[str, str]) -> Artifact:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from tidegate.app.copy import ModelCopy
 from tidegate.app.events import Event, Loaded, LoadFailed, Unloaded
 from tidegate.app.models import available_cores, cache_of, plan, plans, told
+from tidegate.app.on_demand import ServedLives
 from tidegate.app.routing import Router
 from tidegate.app.served_model import ServedModel
 from tidegate.app.settings import ServeSettings
+from tidegate.control.activator import Activator
 from tidegate.control.disk import Root, survey
+from tidegate.control.model import Model
 from tidegate.control.offer import Offer
 from tidegate.control.repository import Repository, RepositorySettings
+from tidegate.control.sleeping import SleeperSettings, SleepingModel
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import ModelMetadata
@@ -32,11 +37,27 @@ def repository_of(
     """
     cores = available_cores()
     plans(settings, cores)
+    activator = Activator(settings.activation, metrics.activation)
 
-    def make(offer: Offer) -> ServedModel:
-        bound = metrics.bind(offer.model, offer.version)
+    def make(offer: Offer) -> Model:
         planned = plan(offer.source, settings, cores)
-        return ServedModel(planned, bound, copies, cache_of(planned, settings.cache_bytes), settings.gateway.caller)
+        cache = cache_of(planned, settings.cache_bytes)
+
+        def served(copy: ModelCopy) -> ServedModel:
+            bound = metrics.bind(offer.model, offer.version)
+            return ServedModel(planned, bound, copy, cache, settings.gateway.caller, owns_copy=not planned.on_demand)
+
+        copy = ModelCopy(copies, offer.source, planned.artifact.trusted)
+        if not planned.on_demand:
+            return served(copy)
+        sleeper = SleeperSettings(
+            name=offer.model,
+            runtime=offer.source.runtime,
+            size=sum(part.size for part in offer.parts),
+            batching=planned.batching,
+            ready_timeout=settings.ready_timeout,
+        )
+        return SleepingModel(sleeper, ServedLives(copy, served), activator)
 
     look = partial(survey, [Root(path, settings.name) for path in settings.paths], settings.trusted)
     repository = Repository(

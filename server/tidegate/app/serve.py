@@ -134,7 +134,8 @@ class Server:
         if len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
             return NOT_READY if late and any(isinstance(failure, ModelNotReady) for failure in failures) else FAILED
-        self._announce(Ready(len(results) - len(failures), len(failures)))
+        asleep = sum(lease.readiness.asleep for lease in self._models.leases)
+        self._announce(Ready(len(results) - len(failures) - asleep, len(failures), asleep))
         return GOOD
 
     @asynccontextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tidegate.app.configuration import configuration_of
+from tidegate.app.copy import ModelCopy
 from tidegate.app.models import Plan
 from tidegate.gateway.backend import Backend
 from tidegate.gateway.cache import CachedBackend, CacheSettings
@@ -12,27 +13,28 @@ from tidegate.gateway.caller import CallerSettings
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady
 from tidegate.replicas.backend import LocalBackend
-from tidegate.storage.cache import ArtifactCache, Held
 from tidegate.telemetry.metrics import RevisionMetrics
 
 
 class ServedModel:
-    """Implements control's Model. ``copies`` None loads it from where it lies; a cache of 0 bytes is none."""
+    """Implements control's Model. A cache of 0 bytes is none. ``owns_copy``: it ends with the model."""
 
     def __init__(
         self,
         plan: Plan,
         metrics: RevisionMetrics,
-        copies: ArtifactCache | None,
+        copy: ModelCopy,
         cache: CacheSettings,
         callers: CallerSettings,
+        *,
+        owns_copy: bool = True,
     ) -> None:
         self._plan = plan
         self._callers = callers
-        self._copies = copies
+        self._copy = copy
+        self._owns_copy = owns_copy
         self._backend = LocalBackend(plan.artifact, plan.source.runtime, plan.replica, metrics, plan.batching)
         self._cached = CachedBackend(self._backend, cache) if cache.max_bytes else None
-        self._holding: asyncio.Task[Held] | None = None
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -42,11 +44,16 @@ class ServedModel:
     def executor(self) -> Backend:
         return self._cached or self._backend
 
+    @property
+    def awake(self) -> bool:
+        """Always: it is never loaded a second time."""
+        return True
+
     async def start(self, timeout: float) -> None:
         """See control's Model."""
         try:
             async with asyncio.timeout(timeout):
-                await self._copy()
+                await self._relocate()
                 if self._stopping:
                     return
                 await self._backend.start()
@@ -54,16 +61,21 @@ class ServedModel:
         except TimeoutError as error:
             raise ModelNotReady(self._plan.source.name, self._backend.readiness.reason, retry_after=1.0) from error
 
+    async def wake(self, timeout: float) -> None:
+        """Nothing: ``start`` has loaded it."""
+
+    async def measure(self) -> int:
+        """See control's Model."""
+        return await self._backend.measure()
+
     async def stop(self) -> None:
         """See control's Model."""
         self._stopping = True
         await self._backend.stop()
         if self._cached is not None:
             await self._cached.close()
-        if self._holding is not None and self._copies is not None:
-            await asyncio.wait({self._holding})
-            if not self._holding.cancelled() and self._holding.exception() is None:
-                self._copies.release(self._holding.result())
+        if self._owns_copy:
+            await self._copy.release()
 
     def kill(self) -> None:
         """See control's Model."""
@@ -77,17 +89,11 @@ class ServedModel:
             raise ModelNotReady(self._plan.source.name, self._backend.readiness.reason, retry_after=1.0)
         return configuration_of(self._plan, metadata, self._callers, cached=self._cached is not None)
 
-    async def _copy(self) -> None:
+    async def _relocate(self) -> None:
         """Let the model be loaded from a copy that nobody writes to."""
-        if self._copies is None:
-            return
-        source, artifact = self._plan.source, self._plan.artifact
-        # Breaking this off leaves the thread at work: whoever stops the model waits for what it holds in the end.
-        hold = asyncio.to_thread(self._copies.hold, source.path, source.beside, artifact.trusted)
-        self._holding = asyncio.create_task(hold)
         try:
-            held = await asyncio.shield(self._holding)
+            path = await self._copy.take()
         except ModelLoadFailed as error:
             self._backend.give_up(error)
             raise
-        self._backend.relocate(held.path)
+        self._backend.relocate(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tidegate.batching.settings import BatchSettings
+from tidegate.control.activation import ActivationSettings
 from tidegate.control.watch import WatchSettings
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
@@ -50,6 +51,10 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Whether changes on disk are followed."""
     watching: WatchSettings = WatchSettings()
     """How, if so."""
+    on_demand: bool = False
+    """Whether models are loaded by their first request, unless their model.yaml says otherwise."""
+    activation: ActivationSettings = ActivationSettings()
+    """How many of those that are loaded on demand are awake, and for how long."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

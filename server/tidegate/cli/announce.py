@@ -112,8 +112,14 @@ class Narrator:
     def _ready(self, event: Ready) -> None:
         ports = self._ports
         self._say(f"serving HTTP on http://{ports.http}, gRPC on {ports.grpc}, status on http://{ports.status}")
+        if event.asleep:
+            self._quiet()
+            self._loading.clear()
+            models = "1 model sleeps" if event.asleep == 1 else f"{event.asleep} models sleep"
+            self._say(f"{models} until somebody asks")
         if event.failed:
-            self._say(f"[yellow]{event.failed} of {event.loaded + event.failed} models failed[/]; they answer 503")
+            of = event.loaded + event.failed + event.asleep
+            self._say(f"[yellow]{event.failed} of {of} models failed[/]; they answer 503")
         if self._samples:
             self._invite()
         self._invited = True

@@ -23,6 +23,7 @@ from tidegate.cli.values import (
     parse_weight,
     show_size,
 )
+from tidegate.control.activation import ActivationSettings
 from tidegate.control.watch import WatchSettings
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
@@ -40,6 +41,7 @@ REPLICA = ReplicaSettings()
 BATCHING = BatchSettings()
 CALLER = CallerSettings()
 WATCH = WatchSettings()
+ACTIVATION = ActivationSettings()
 RELOAD = WatchSettings(watch_interval=0.5, watch_settle=0.2)
 
 
@@ -190,7 +192,20 @@ class Control(Given):
     """Seconds that a change must be over before it is followed."""
 
 
-@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=5))
+@Parameter(name="*", group=Group("Models on demand", sort_key=5))
+@dataclass(frozen=True)
+class Awake(Given):
+    on_demand: Annotated[bool, Parameter(negative=())] = False
+    """Load each model by its first request, not with the server; `load: eager` in its model.yaml excepts one."""
+    max_awake: Count = ACTIVATION.max_awake
+    """Models on demand that are awake at a time; the longest unused makes room. 0 for as many as are asked for."""
+    max_awake_bytes: Size = ACTIVATION.max_awake_bytes
+    """Memory of those that are awake; 0 for no limit."""
+    sleep_after: Seconds = ACTIVATION.sleep_after
+    """Seconds without a request after which a model on demand is put to sleep; 0 for never."""
+
+
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=6))
 @dataclass(frozen=True)
 class Batching(Given):
     max_batch: Rows = BATCHING.max_batch
@@ -230,7 +245,7 @@ class Batching(Given):
     """Seconds without a step after which a sequence ends."""
 
 
-@Parameter(name="*", group=Group("Callers", sort_key=6))
+@Parameter(name="*", group=Group("Callers", sort_key=7))
 @dataclass(frozen=True)
 class Callers(Given):
     priority_levels: Positive = CALLER.priority_levels
@@ -245,7 +260,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=7))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=8))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -286,7 +301,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=8))
+@Parameter(name="*", group=Group("Limits", sort_key=9))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -323,7 +338,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=9))
+@Parameter(name="*", group=Group("Answers", sort_key=10))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -334,7 +349,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=10))
+@Parameter(name="*", group=Group("Log", sort_key=11))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -354,6 +369,7 @@ class Options:
     execution: Execution = Execution()
     copies: Copies = Copies()
     control: Control = Control()
+    awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
     times: Times = Times()
@@ -364,8 +380,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.control, self.batching, self.callers, self.times,
-            self.bounds, self.answers, self.log,
+            self.addresses, self.execution, self.copies, self.control, self.awake, self.batching, self.callers,
+            self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.options import (
+    ACTIVATION,
     BATCHING,
     CALLER,
     DEFAULTS,
@@ -157,6 +158,7 @@ def _settings_of(options: Options) -> ServeSettings:
             padded_dimensions=batching.pad,
         ),
         artifact_cache=artifact_cache_of(options.copies),
+        activation=overlay(ACTIVATION, options.awake),
     )
     given = frozenset(FIELDS.get(option, option) for option in options.given)
     control = options.control

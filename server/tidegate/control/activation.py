@@ -6,7 +6,7 @@ Everything that decides over sleeping is in this file, and nothing in it knows p
        ▲               │ failed                            ▲
        └─── pause ─────┘                                   └ evicted, or idle for ``sleep_after``
 
-Nothing is put to sleep by it yet: what would ask it, wake and end models is still to be written.
+What it orders is carried out by ``Activator``.
 
 Rules:
 
@@ -19,6 +19,8 @@ Rules:
    large one is not starved by small ones. What is idle goes to sleep for it even where that is not enough yet: it would
    be asked for again before the rest is idle, too.
 5. A model that failed to wake is tried again by a request, after a pause that doubles; a request within it is refused.
+6. What a model holds is known once it is awake. Where that is more than was expected, and more than may be held, others
+   make room as soon as they are idle, and nobody wakes before they have.
 """
 
 from __future__ import annotations
@@ -45,6 +47,15 @@ class Event(StrEnum):
     FAILED = "failed"
     SLEEP = "sleep"
     GONE = "gone"
+
+
+class Cause(StrEnum):
+    """Why a model is put to sleep."""
+
+    ROOM = "room"
+    """Another one needs what it holds."""
+    IDLE = "idle"
+    """Nobody has asked for it in a while."""
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -87,6 +98,7 @@ class Sleeper(msgspec.Struct):
 
     nbytes: int
     """What it holds while it is awake: expected before it was, measured from then on."""
+    measured: bool = False
     state: State = State.ASLEEP
     requests: int = 0
     wanted_since: int | None = None
@@ -99,11 +111,15 @@ class Sleeper(msgspec.Struct):
 
 
 class Orders(msgspec.Struct, Generic[K]):
-    """What is to be done now, and when to ask again at the latest; None for when something happens."""
+    """What is to be done now, and when to ask again at the latest; None for when something happens.
+
+    ``waiting`` tells that somebody waits for room, which whoever becomes idle has to make.
+    """
 
     wake: list[K] = []
-    sleep: list[K] = []
+    sleep: dict[K, Cause] = {}
     next_at: float | None = None
+    waiting: bool = False
 
 
 class Activation(Generic[K]):
@@ -117,6 +133,14 @@ class Activation(Generic[K]):
     def __getitem__(self, key: K) -> Sleeper:
         return self._models[key]
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._models
+
+    @property
+    def awake(self) -> list[Sleeper]:
+        """Those that hold a place."""
+        return [model for model in self._models.values() if model.state is not State.ASLEEP]
+
     def add(self, key: K, nbytes: int, now: float) -> None:
         """A model, asleep."""
         self._models[key] = Sleeper(nbytes, idle_since=now)
@@ -124,6 +148,12 @@ class Activation(Generic[K]):
     def remove(self, key: K) -> None:
         """It is no more; nothing of it is left."""
         del self._models[key]
+
+    def expect(self, key: K, nbytes: int) -> None:
+        """It will hold so many bytes, as far as can be told before it was awake for the first time."""
+        model = self._models[key]
+        if not model.measured and model.state is State.ASLEEP:
+            model.nbytes = nbytes
 
     def arrived(self, key: K, now: float) -> float | None:
         """A request came. Returns None if it may wait, else when to come back: it is refused, and has not arrived."""
@@ -136,18 +166,25 @@ class Activation(Generic[K]):
             model.wanted_since = self._line
         return None
 
-    def left(self, key: K, now: float) -> None:
-        """A request was answered, or nobody waits for it any more."""
+    def passes(self, key: K) -> None:
+        """A request came to a model that is ready: as ``arrived``, for a fraction of the time."""
+        self._models[key].requests += 1
+
+    def left(self, key: K, now: float) -> bool:
+        """A request was answered, or nobody waits for it any more. Whether it was the last."""
         model = self._models[key]
-        model.requests -= 1
+        requests = model.requests - 1
+        model.requests = requests
         model.idle_since = now
-        if not model.requests:
+        if not requests:
             model.wanted_since = None
+        return not requests
 
     def woken(self, key: K, nbytes: int, now: float) -> None:
         """It answers, and holds so many bytes."""
         model = self._enter(key, Event.WOKEN)
-        model.nbytes, model.failures, model.retry_at, model.idle_since = nbytes, 0, 0.0, now
+        model.nbytes, model.measured = nbytes, True
+        model.failures, model.retry_at, model.idle_since = 0, 0.0, now
 
     def failed(self, key: K, now: float) -> None:
         """It did not wake, and nothing of it is left. Its requests are to be refused."""
@@ -156,18 +193,23 @@ class Activation(Generic[K]):
         pause = self._settings.pause * 2.0 ** min(model.failures - 1, 62)
         model.retry_at = now + min(pause, self._settings.max_pause)
 
+    def end(self, key: K) -> None:
+        """It is put to sleep whatever it has, because it is served no more."""
+        self._enter(key, Event.SLEEP)
+
     def gone(self, key: K) -> None:
         """It has gone to sleep, and nothing of it is left."""
         self._enter(key, Event.GONE)
 
     def orders(self, now: float) -> Orders[K]:
         """What follows from what was told. What is ordered is taken for begun."""
-        orders: Orders[K] = Orders([], [])
+        orders: Orders[K] = Orders([], {})
         self._sleep_idle(now, orders)
+        self._shrink(orders)
         while (key := self._first()) is not None:
             model = self._models[key]
-            awake = [each.nbytes for each in self._models.values() if each.state is not State.ASLEEP]
-            if not self._fits(awake, model.nbytes):
+            if not self._fits([each.nbytes for each in self.awake], model.nbytes):
+                orders.waiting = True
                 self._make_room(model.nbytes, orders)
                 break
             model.wanted_since = None
@@ -181,7 +223,7 @@ class Activation(Generic[K]):
         for key in self._evictable():
             due = self._models[key].idle_since + self._settings.sleep_after
             if now >= due:
-                self._put_to_sleep(key, orders)
+                self._put_to_sleep(key, Cause.IDLE, orders)
             elif orders.next_at is None or due < orders.next_at:
                 orders.next_at = due
 
@@ -196,28 +238,44 @@ class Activation(Generic[K]):
 
     def _fits(self, held: list[int], nbytes: int) -> bool:
         """Whether one more of so many bytes may be awake beside these."""
-        places, limit = self._settings.max_awake, self._settings.max_awake_bytes
-        if places and len(held) >= places:
-            return False
-        return not limit or not held or sum(held) + nbytes <= limit
+        places = self._settings.max_awake
+        return not (places and len(held) >= places) and self._within([*held, nbytes])
 
     def _make_room(self, nbytes: int, orders: Orders[K]) -> None:
         """Put as many to sleep as it takes, or as many as may be. What drains already is room to come."""
-        staying = {k: each.nbytes for k, each in self._models.items() if each.state in (State.WAKING, State.READY)}
+        staying = self._staying()
         for key in self._evictable():
             if self._fits(list(staying.values()), nbytes):
                 return
             del staying[key]
-            self._put_to_sleep(key, orders)
+            self._put_to_sleep(key, Cause.ROOM, orders)
+
+    def _shrink(self, orders: Orders[K]) -> None:
+        """Come back below the limit of bytes, where models turned out to hold more than was expected of them."""
+        staying = self._staying()
+        for key in self._evictable():
+            if self._within(list(staying.values())):
+                return
+            del staying[key]
+            self._put_to_sleep(key, Cause.ROOM, orders)
+        orders.waiting = not self._within(list(staying.values()))
+
+    def _staying(self) -> dict[K, int]:
+        """The bytes of those that are awake and not on their way to sleep."""
+        return {k: each.nbytes for k, each in self._models.items() if each.state in (State.WAKING, State.READY)}
+
+    def _within(self, held: list[int]) -> bool:
+        limit = self._settings.max_awake_bytes
+        return not limit or len(held) <= 1 or sum(held) <= limit
 
     def _evictable(self) -> list[K]:
         """Who may be put to sleep, the one without a request for longest first."""
         idle = [key for key, model in self._models.items() if model.state is State.READY and not model.requests]
         return sorted(idle, key=lambda key: self._models[key].idle_since)
 
-    def _put_to_sleep(self, key: K, orders: Orders[K]) -> None:
+    def _put_to_sleep(self, key: K, cause: Cause, orders: Orders[K]) -> None:
         self._enter(key, Event.SLEEP)
-        orders.sleep.append(key)
+        orders.sleep[key] = cause
 
     def _enter(self, key: K, event: Event) -> Sleeper:
         model = self._models[key]

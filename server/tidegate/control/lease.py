@@ -39,6 +39,14 @@ class Lease:
     def statistics(self) -> RevisionStatistics:
         return self._executor.statistics()
 
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        """See the gateway's Backend."""
+        self._begin()
+        try:
+            return await self._executor.signature(deadline, nbytes)
+        finally:
+            self._end()
+
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """See the gateway's Backend. What reads the answer does so in the same turn of the loop."""
         self._begin()  # not a context manager: this is on the way of every request

@@ -34,6 +34,8 @@ class Executor(Protocol):
 
     def statistics(self) -> RevisionStatistics: ...
 
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata: ...
+
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer: ...
 
     def stream(
@@ -49,13 +51,30 @@ class Model(Protocol):
         """The same for its whole life."""
         ...
 
+    @property
+    def awake(self) -> bool:
+        """Whether it is loaded, or being loaded. One that is loaded on demand sleeps between."""
+        ...
+
     async def start(self, timeout: float) -> None:
-        """Load and warm it up, and return once it answers.
+        """Load and warm it up, and return once it answers; one that is loaded on demand may be asked from now on.
 
         Raises:
             ModelLoadFailed: it cannot be loaded; trying again would change nothing.
             ModelNotReady: it fails again and again, or is not ready after ``timeout`` seconds; it may yet be.
         """
+        ...
+
+    async def wake(self, timeout: float) -> None:
+        """Return once it is loaded, whoever needs it. After ``start``.
+
+        Raises:
+            TidegateError: as ``start``.
+        """
+        ...
+
+    async def measure(self) -> int:
+        """Bytes of memory that it holds while it is loaded; 0 where this system does not tell."""
         ...
 
     async def stop(self) -> None:

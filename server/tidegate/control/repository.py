@@ -95,6 +95,7 @@ class Repository:
         self._endings: dict[asyncio.Task[None], Lease] = {}
         self._starting: set[Lease] = set()
         self._looking: asyncio.Task[Survey] | None = None
+        self._routing: asyncio.Handle | None = None
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -124,7 +125,7 @@ class Repository:
         results: list[TidegateError | None] = []
 
         async def start(leases: list[Lease]) -> None:
-            found = await asyncio.gather(*(self._start(lease) for lease in leases))
+            found = await asyncio.gather(*(self._start(lease, wake=False) for lease in leases))
             results.extend(found)
             for failure in filter(None, found):
                 raise failure
@@ -149,8 +150,11 @@ class Repository:
             await asyncio.wait({operation.task})
         if operation is None:
             await self._known(model)
-            operation = self._operations.get(model) or self._begin(model, "load", self._load(model))
+            operation = self._operations.get(model) or self._begin(model, "load", self._load(model, wake=True))
         await self._join(model, operation)
+        timeout = self._settings.ready_timeout
+        for lease in list(self._live.get(model, {}).values()):  # a load that was joined may have left them asleep
+            await lease.model.wake(timeout)
 
     async def unload(self, model: str) -> None:
         """See the port. A load that is under way is broken off."""
@@ -178,7 +182,7 @@ class Repository:
         if survey.problem(model, served) is None and not steps(offered, served):
             return
         with suppress(TidegateError):
-            await self._join(model, self._begin(model, "load", self._load(model)))
+            await self._join(model, self._begin(model, "load", self._load(model, wake=False)))
 
     def configuration(self, model: str, version: str) -> ModelConfiguration:
         """See the port."""
@@ -230,7 +234,8 @@ class Repository:
         del self._operations[model]
         if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, TidegateError):
             log.error("unexpected error while model %s was loaded or unloaded", model, exc_info=error)
-        self._route()
+        if self._routing is None:  # hundreds of loads may end in one turn of the loop
+            self._routing = asyncio.get_running_loop().call_soon(self._route)
 
     async def _join(self, model: str, operation: Operation) -> None:
         try:
@@ -244,8 +249,8 @@ class Repository:
         if model not in self._live and model not in (await self.look()).models:
             raise ModelNotFound(model)
 
-    async def _load(self, model: str) -> None:
-        """Serve a model as it lies there now."""
+    async def _load(self, model: str, *, wake: bool) -> None:
+        """Serve a model as it lies there now; ``wake`` it where it may sleep."""
         self._unloaded.discard(model)
         survey = await self.look()
         live = self._live.get(model, {})
@@ -259,15 +264,19 @@ class Repository:
         todo = steps(survey.offers.get(model, {}), served, broken)
         for key in [key for key in self._failures if key[0] == model]:
             del self._failures[key]
-        failures = await self._take(model, todo.load)
+        failures = await self._take(model, todo.load, wake)
         if failures:
             raise failures[0]
         self._drop(model, todo.unload)
         if not self._live.get(model):
             raise ModelNotFound(model)
 
-    async def _take(self, model: str, offers: tuple[Offer, ...]) -> list[TidegateError]:
-        """Start what is offered, and let each that answers take over from the one before it."""
+    async def _take(self, model: str, offers: tuple[Offer, ...], wake: bool) -> list[TidegateError]:
+        """Start what is offered, and let each that answers take over from the one before it.
+
+        What takes over from one that is awake must be, too.
+        """
+        awake = {version for version, lease in self._live.get(model, {}).items() if lease.model.awake}
         fresh: list[Lease] = []
         failures: list[TidegateError] = []
         for offer in offers:
@@ -280,7 +289,9 @@ class Repository:
         self._starting.update(fresh)
         self._route()
         try:
-            results = await asyncio.gather(*(self._start(lease) for lease in fresh))
+            results = await asyncio.gather(
+                *(self._start(lease, wake or lease.offer.version in awake) for lease in fresh)
+            )
         except asyncio.CancelledError:
             for lease in fresh:
                 lease.model.kill()
@@ -301,17 +312,18 @@ class Repository:
                 self._end(former, None)
         return failures
 
-    async def _start(self, lease: Lease) -> TidegateError | None:
+    async def _start(self, lease: Lease, wake: bool) -> TidegateError | None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             await lease.model.start(self._settings.ready_timeout)
+            if wake:
+                await lease.model.wake(self._settings.ready_timeout)
         except TidegateError as error:
             self._failed(lease.offer, error)
             return error
-        metadata = lease.metadata
-        assert metadata is not None, "a model that is ready has told its signature"
-        self._observer.loaded(lease.offer, loop.time() - began, metadata)
+        if lease.metadata is not None:  # else it sleeps
+            self._observer.loaded(lease.offer, loop.time() - began, lease.metadata)
         return None
 
     def _failed(self, offer: Offer, error: TidegateError) -> None:
@@ -384,5 +396,8 @@ class Repository:
         )
 
     def _route(self) -> None:
+        if self._routing is not None:
+            self._routing.cancel()
+            self._routing = None
         if not self._stopping:
             self._publish(self.leases, unavailable(self._standing()))

@@ -29,7 +29,7 @@ class Backend(Protocol):
 
     @property
     def metadata(self) -> ModelMetadata | None:
-        """The signature; None until the first load has told it."""
+        """The signature; None until the first load has told it. A request that does not fit wakes nobody up."""
         ...
 
     @property
@@ -37,6 +37,16 @@ class Backend(Protocol):
 
     def statistics(self) -> RevisionStatistics:
         """What has happened so far, and what waits now."""
+        ...
+
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        """The signature, as soon as it is known: one that sleeps, and was never awake, is woken for it.
+
+        ``nbytes`` is what the caller holds while it waits.
+
+        Raises:
+            TidegateError: Unavailable and its kinds, DeadlineExceeded.
+        """
         ...
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:

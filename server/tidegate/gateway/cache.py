@@ -130,6 +130,10 @@ class CachedBackend:
         last = max(behind.last_inference, self._last_hit)
         return msgspec.structs.replace(behind, last_inference=last, cache=cache)
 
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        """The backend's."""
+        return await self._backend.signature(deadline, nbytes)
+
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
         if self.metadata is not None and self.metadata.stateful:

@@ -20,11 +20,12 @@ from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.gateway.statistics import addressed, model_statistics
+from tidegate.protocol.configuration import ModelConfiguration
+from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import (
     Forbidden,
     InternalError,
     InvalidRequest,
-    ModelNotReady,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -94,9 +95,10 @@ class DataPlane:
 
     @property
     def ready(self) -> bool:
-        """Whether the server as a whole takes requests: every model answers and nothing is being shut down."""
-        return not self.leaving and all(
-            route.backend.readiness.ready for versions in self.routes.models.values() for route in versions.values()
+        """Whether the server as a whole takes requests: every model answers that is to be loaded, and nothing is being
+        shut down."""
+        return not self.leaving and not any(
+            route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
 
     def server_metadata(self) -> ServerMetadata:
@@ -133,25 +135,48 @@ class DataPlane:
             raise ShuttingDown
         return models
 
-    def signature(self, route: Route) -> ModelMetadata:
-        """What a request to a route is held against.
+    async def signature(self, route: Route, deadline: float | None = None, nbytes: int = 0) -> ModelMetadata:
+        """What a request to a route is held against. A model that sleeps, and was never awake, is woken to tell it.
+
+        ``deadline`` None is that of a request whose caller sets none; ``nbytes`` is what the caller holds meanwhile.
 
         Raises:
             ModelNotReady: its first load has not ended yet, so nobody knows.
+            TidegateError: see ``Backend.signature``.
         """
         metadata = route.backend.metadata
-        if metadata is None:
-            raise ModelNotReady(route.model, route.backend.readiness.reason, retry_after=1.0)
-        return metadata
+        if metadata is not None:
+            return metadata
+        if self.draining:
+            raise ShuttingDown
+        if deadline is None:
+            deadline = self.deadline(asyncio.get_running_loop().time())
+        self._enter()
+        try:
+            return await route.backend.signature(deadline, nbytes)
+        finally:
+            self._leave()
 
-    def model_metadata(self, route: Route) -> ModelMetadata:
+    async def model_metadata(self, route: Route) -> ModelMetadata:
         """The signature as callers are shown it, with all versions that are served under its name.
 
         Raises:
-            ModelNotReady: see ``signature``.
+            TidegateError: see ``signature``.
         """
-        versions = tuple(sorted(self.routes.models[route.model], key=lambda v: (len(v), v)))
-        return msgspec.structs.replace(self.signature(route), name=route.model, versions=versions)
+        signature = await self.signature(route)
+        versions = tuple(sorted(self.routes.models.get(route.model, ()), key=lambda v: (len(v), v)))
+        return msgspec.structs.replace(signature, name=route.model, versions=versions)
+
+    async def configuration(self, route: Route) -> ModelConfiguration:
+        """How a route's model is run.
+
+        Raises:
+            Unsupported: nobody owns the models.
+            TidegateError: see ``signature``.
+        """
+        models = self.models
+        await self.signature(route)
+        return models.configuration(route.model, route.version)
 
     def deadline(self, now: float, *wishes: float | None) -> float:
         """When a request is given up, as a time of the loop.
@@ -204,7 +229,12 @@ class DataPlane:
             TidegateError: of any kind but NotFound. Foreign exceptions are logged and become InternalError.
             asyncio.CancelledError: the listener cancelled, because its caller went away.
         """
-        signature = self._admit(route, request)
+        signature = route.backend.metadata
+        if signature is None:
+            signature = await self.signature(route, deadline, content_bytes(request))
+        elif self.draining:  # who waited for the signature had been accepted before
+            raise ShuttingDown
+        check_request(request, signature)
         metrics = self.bound(route)
         begun = self._begin(metrics)
         try:
@@ -229,10 +259,13 @@ class DataPlane:
         Raises:
             TidegateError: as ``infer``, also after some answers.
         """
-        if not self.signature(route).decoupled:
+        signature = await self.signature(route, deadline, content_bytes(request))
+        if not signature.decoupled:
             yield await self.infer(route, request, deadline, caller)
             return
-        signature = self._admit(route, request)
+        if self.draining:
+            raise ShuttingDown
+        check_request(request, signature)
         metrics = self.bound(route)
         begun = self._begin(metrics)
         try:
@@ -257,14 +290,6 @@ class DataPlane:
         if first is None:
             raise Unsupported(f"model '{route.model}' answered with no response; {_AS_STREAM}")
         return OwnedAnswer(request, first)
-
-    def _admit(self, route: Route, request: InferRequest) -> ModelMetadata:
-        """The signature, which the request fits."""
-        if self.draining:
-            raise ShuttingDown
-        signature = self.signature(route)
-        check_request(request, signature)
-        return signature
 
     # Not a context manager: one costs more than all that is done here, for every request.
 
@@ -305,7 +330,8 @@ class DataPlane:
     async def drain(self) -> None:
         """Take no more requests, and return once those in flight are answered."""
         self.leaving = self.draining = True
-        await self._idle.wait()
+        while self._inflight:  # one that waited for a signature goes on to be executed
+            await self._idle.wait()
 
     def _enter(self) -> None:
         self._inflight += 1

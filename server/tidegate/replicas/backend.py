@@ -14,6 +14,7 @@ from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadat
 from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.directory import sweep
 from tidegate.replicas.dispatch import Dispatcher
+from tidegate.replicas.footprint import footprint
 from tidegate.replicas.pool import Pool
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
@@ -63,6 +64,16 @@ class LocalBackend:
     def metadata(self) -> ModelMetadata | None:
         return self._dispatcher.metadata
 
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        """The signature. It is not waited for: what is loaded with the server is known once the server is ready.
+
+        Raises:
+            ModelNotReady: the first load has not ended yet.
+        """
+        if self.metadata is None:
+            raise ModelNotReady(self._artifact.name, self.readiness.reason, retry_after=1.0)
+        return self.metadata
+
     @property
     def readiness(self) -> Readiness:
         return self._pool.readiness
@@ -109,6 +120,11 @@ class LocalBackend:
         except TimeoutError:
             pass
         raise ModelNotReady(self._artifact.name, pool.readiness.reason, retry_after=1.0)
+
+    async def measure(self) -> int:
+        """Bytes of memory that the workers hold together; 0 where this system does not tell."""
+        pids = [replica.pid for replica in self._pool.replicas if replica.pid is not None]
+        return await asyncio.to_thread(lambda: sum(map(footprint, pids)))
 
     async def stop(self) -> None:
         """Finish what the workers have, refuse what still waits, and leave nothing behind.

@@ -6,7 +6,15 @@ import msgspec
 
 
 class Readiness(msgspec.Struct, frozen=True):
-    """Whether a model answers now, and if not, why, in words that a caller may read."""
+    """Whether a model answers, and if not, why, in words that a caller may read."""
 
     ready: bool
     reason: str = ""
+    """Of one that sleeps what it does: it answers, too, but not at once."""
+    asleep: bool = False
+    """Nothing of it is loaded, because nobody needs it: what is wrong with it is nothing wrong with the server."""
+
+    @property
+    def holds_up(self) -> bool:
+        """Whether the server as a whole is not ready because of it."""
+        return not (self.ready or self.asleep)

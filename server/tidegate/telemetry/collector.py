@@ -35,8 +35,12 @@ class RevisionCollector:
         return [family.empty() for family in FAMILIES]
 
     def collect(self) -> Iterator[Metric]:
-        """The families with the samples of each revision, each of which is read once."""
-        figures = {labels: Figures.of(read()) for labels, read in list(self._revisions.items())}
+        """The families with the samples of each revision, each of which is read once.
+
+        One that nobody has asked for yet has none: there may be hundreds of them.
+        """
+        told = {labels: read() for labels, read in list(self._revisions.items())}
+        figures = {labels: Figures.of(revision) for labels, revision in told.items() if not revision.untouched}
         for family in FAMILIES:
             metric = family.empty()
             for labels, revision in figures.items():

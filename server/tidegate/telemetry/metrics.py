@@ -49,6 +49,18 @@ class Metrics:
             "replica_restarts", "Replicas started again, by what ended the one before", "model", "version", "reason"
         )
         self._refused = self._counter("refused_requests", "Requests that named no served model", "protocol", "code")
+        self.activation = ActivationMetrics(
+            self._gauge("awake_models", "Models on demand that hold memory: waking, awake or going to sleep"),
+            self._gauge("awake_bytes", "Memory that they hold, measured once each is awake and expected until then"),
+            self._counter("wakings", "Wakings of models on demand, by outcome", "outcome"),
+            Histogram(
+                "tidegate_waking_duration_seconds",
+                "Time from the beginning of a waking to the model's being ready",
+                buckets=SECONDS,
+                registry=self.registry,
+            ),
+            self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
@@ -78,6 +90,40 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes, version 0.0.4."""
         return generate_latest(self.registry)
+
+
+WAKINGS = ("woken", "failed", "broken_off")
+EVICTIONS = ("room", "idle")
+"""By the names of ``tidegate.control.activation``, which is a layer above."""
+
+
+class ActivationMetrics:
+    """What models on demand do, all of them together."""
+
+    def __init__(self, models: Gauge, nbytes: Gauge, wakings: Counter, seconds: Histogram, evictions: Counter) -> None:
+        self._models = models
+        self._bytes = nbytes
+        self._seconds = seconds
+        self._wakings = {outcome: wakings.labels(outcome) for outcome in WAKINGS}
+        self._evictions = {cause: evictions.labels(cause) for cause in EVICTIONS}
+
+    def holding(self, models: int, nbytes: int) -> None:
+        """So many models hold so much memory now."""
+        self._models.set(models)
+        self._bytes.set(nbytes)
+
+    def woken(self, seconds: float) -> None:
+        """One is ready, after so many seconds."""
+        self._wakings["woken"].inc()
+        self._seconds.observe(seconds)
+
+    def not_woken(self, *, failed: bool) -> None:
+        """One is not: it failed, or was broken off because it is served no more."""
+        self._wakings["failed" if failed else "broken_off"].inc()
+
+    def evicted(self, cause: str) -> None:
+        """One is put to sleep."""
+        self._evictions[cause].inc()
 
 
 class RevisionMetrics:

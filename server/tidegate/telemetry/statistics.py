@@ -99,3 +99,5 @@ class RevisionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """None where the model keeps no state, or has not been loaded yet."""
     cache: CacheStatistics | None = None
     """None where the revision has no cache."""
+    untouched: bool = False
+    """Nobody has asked for it yet, and so it was never loaded."""

@@ -10,7 +10,7 @@ import msgspec
 from tidegate.gateway.backend import ANYBODY, Caller, Readiness, RevisionStatistics
 from tidegate.gateway.routes import Route
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import DeadlineExceeded, TidegateError
+from tidegate.protocol.errors import DeadlineExceeded, ModelNotReady, TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Tensor
 
@@ -37,6 +37,7 @@ class IdentityBackend:
     """
 
     def __init__(self, metadata: ModelMetadata, error: TidegateError | Exception | None = None) -> None:
+        self._name = metadata.name
         self._metadata: ModelMetadata | None = metadata
         self.error = error
         self.gate: asyncio.Event | None = None
@@ -58,6 +59,11 @@ class IdentityBackend:
 
     def statistics(self) -> RevisionStatistics:
         return self.figures
+
+    async def signature(self, deadline: float, nbytes: int = 0) -> ModelMetadata:
+        if self._metadata is None:
+            raise ModelNotReady(self._name, self.state.reason, retry_after=1.0)
+        return self._metadata
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> FakeAnswer:
         self.requests.append(request)

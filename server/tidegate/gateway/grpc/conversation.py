@@ -18,6 +18,7 @@ from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.grpc.calls import Call
 from tidegate.gateway.routes import Route
 from tidegate.protocol import grpc
+from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse
 from tidegate.protocol.parameters import FINAL, WISH_FOR_FINAL, flag
@@ -108,7 +109,7 @@ class Conversation:
         # The call's own deadline is that of the conversation as a whole, and kept there.
         deadline = plane.deadline(asyncio.get_running_loop().time(), wished_timeout(request))
         caller = plane.caller(request, plane.tenants.among(call.metadata))
-        decoupled = plane.signature(route).decoupled
+        decoupled = (await plane.signature(route, deadline, content_bytes(request))).decoupled
         async with aclosing(plane.stream(route, request, deadline, caller)) as answers:
             async for answer in answers:
                 try:

@@ -69,7 +69,7 @@ class Servicer:
 
     async def model_metadata(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
-        return grpc.encode_model_metadata(self._plane.model_metadata(self._plane.routes.resolve(name, version)))
+        return grpc.encode_model_metadata(await self._plane.model_metadata(self._plane.routes.resolve(name, version)))
 
     async def model_statistics(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_statistics_request(message)
@@ -77,7 +77,7 @@ class Servicer:
 
     async def model_config(self, message: Buffer, call: Call) -> bytes:
         route = self._plane.routes.resolve(*grpc.decode_model_request(message))
-        return grpc.encode_configuration(self._plane.models.configuration(route.model, route.version))
+        return grpc.encode_configuration(await self._plane.configuration(route))
 
     async def repository_index(self, message: Buffer, call: Call) -> bytes:
         only_ready = grpc.decode_index_request(message)

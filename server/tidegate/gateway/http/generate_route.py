@@ -73,7 +73,7 @@ class GenerateRoute:
             route = self._plane.routes.resolve(target.model, target.version)
             head = read_head(scope["headers"], self._plane.tenants)
             body = RequestBody(head, scope, receive)
-            request = await self._decode(route, body)
+            request = await self._decode(route, body, self._plane.deadline(started, head.timeout))
             deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
             caller = self._plane.caller(request, head.tenant)
             if target.stream:
@@ -89,10 +89,10 @@ class GenerateRoute:
         elif not isinstance(error, RequestCancelled):
             await self._fail(error, events, body, scope, send)
 
-    async def _decode(self, route: Route, body: RequestBody) -> InferRequest:
+    async def _decode(self, route: Route, body: RequestBody, deadline: float) -> InferRequest:
         limits = self._plane.settings.limits
         data = await body.read_inflated(limits, self._budget)
-        metadata = self._plane.signature(route)
+        metadata = await self._plane.signature(route, deadline, len(data))
         return generate.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
 
     async def _one(self, route: Route, request: InferRequest, deadline: float, caller: Caller) -> Reply:

@@ -67,7 +67,7 @@ class InferRoute:
     async def _infer(
         self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody, started: float
     ) -> Reply:
-        request = await self._decode(target, route, head, body)
+        request = await self._decode(target, route, head, body, started)
         # Again, because the table may have been replaced while the body arrived, and the backend be gone.
         route = self._plane.routes.resolve(target.model, target.version)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
@@ -79,19 +79,19 @@ class InferRoute:
             answer.release()
         return await self._compressed(reply, head.accept_encoding)
 
-    async def _decode(self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody) -> InferRequest:
+    async def _decode(
+        self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody, started: float
+    ) -> InferRequest:
         limits = self._plane.settings.limits
         data = await body.read_inflated(limits, self._budget)
-        if target.v1:
-            metadata = self._plane.signature(route)
+        metadata = route.backend.metadata
+        if metadata is None and (target.v1 or head.json_length == 0):  # nothing in them tells the tensors' names
+            deadline = self._plane.deadline(started, head.timeout)
+            metadata = await self._plane.signature(route, deadline, len(data))
+        if target.v1 and metadata is not None:
             return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
         return rest.decode_request(
-            data,
-            head.json_length,
-            model=route.model,
-            version=route.version,
-            limits=limits,
-            metadata=route.backend.metadata,
+            data, head.json_length, model=route.model, version=route.version, limits=limits, metadata=metadata
         )
 
     def _encode(self, target: InferTarget, response: InferResponse, request: InferRequest) -> Reply:

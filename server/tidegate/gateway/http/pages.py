@@ -74,11 +74,11 @@ class DataPages:
 
     async def model(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)
-        return sent(json_reply(encode_model_metadata(self._plane.model_metadata(route))))
+        return sent(json_reply(encode_model_metadata(await self._plane.model_metadata(route))))
 
     async def configuration(self, request: Request) -> Response:
         route = self._plane.routes.resolve(**request.path_params)
-        return sent(json_reply(encode_configuration(self._plane.models.configuration(route.model, route.version))))
+        return sent(json_reply(encode_configuration(await self._plane.configuration(route))))
 
     async def statistics(self, request: Request) -> Response:
         return sent(json_reply(encode_statistics(self._plane.statistics(**request.path_params))))
@@ -99,7 +99,7 @@ def not_ready(plane: DataPlane) -> str | None:
         return "the server is shutting down"
     for versions in plane.routes.models.values():
         for route in versions.values():
-            if not route.backend.readiness.ready:
+            if route.backend.readiness.holds_up:
                 return f"model '{route.model}' version {route.version}: {route.backend.readiness.reason}"
     return None
 

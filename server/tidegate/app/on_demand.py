@@ -1,0 +1,23 @@
+"""What a model that is loaded on demand is made of, each time that it wakes: the same plan, the same copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tidegate.app.copy import ModelCopy
+from tidegate.app.served_model import ServedModel
+
+
+class ServedLives:
+    """Implements control's Lives. A copy that was taken once is kept while the model sleeps: it wakes as the same."""
+
+    def __init__(self, copy: ModelCopy, make: Callable[[ModelCopy], ServedModel]) -> None:
+        self._copy = copy
+        self._make = make
+
+    def next(self) -> ServedModel:
+        return self._make(self._copy)
+
+    async def close(self) -> None:
+        """See control's Lives."""
+        await self._copy.release()
