@@ -116,15 +116,15 @@ class Repository:
             self._live[model] = {version: Lease(offer, self._make(offer)) for version, offer in versions.items()}
         self._route()
 
-    async def start(self) -> list[TidegateError | None]:
+    async def start(self) -> list[BaseException | None]:
         """Load everything that ``open`` has made; returns what became of each version.
 
         One that fails stays, and answers why: it may be late, and answer after all.
         """
-        results: list[TidegateError | None] = []
+        results: list[BaseException | None] = []
 
         async def start(leases: list[Lease]) -> None:
-            found = await asyncio.gather(*(self._start(lease) for lease in leases))
+            found = await asyncio.gather(*(self._start(lease) for lease in leases), return_exceptions=True)
             results.extend(found)
             for failure in filter(None, found):
                 raise failure
@@ -145,12 +145,11 @@ class Repository:
 
     async def load(self, model: str) -> None:
         """See the port. A load that is under way is joined."""
+        if model not in self._operations:
+            await self._known(model)
         while (operation := self._operations.get(model)) is not None and operation.verb != "load":
             await asyncio.wait({operation.task})
-        if operation is None:
-            await self._known(model)
-            operation = self._operations.get(model) or self._begin(model, "load", self._load(model))
-        await self._join(model, operation)
+        await self._join(model, operation or self._begin(model, "load", self._load(model)))
 
     async def unload(self, model: str) -> None:
         """See the port. A load that is under way is broken off."""
@@ -167,11 +166,13 @@ class Repository:
         """
         survey = await self.look()
         models = touched(survey, [lease.offer for lease in self.leases], list(paths))
-        await asyncio.gather(*(self._follow(model) for model in models if model not in self._unloaded))
+        await asyncio.gather(*(self._follow(model) for model in models))
 
     async def _follow(self, model: str) -> None:
         while (operation := self._operations.get(model)) is not None:
             await asyncio.wait({operation.task})  # it may have looked before the change
+        if model in self._unloaded:
+            return
         survey = self._survey
         offered = survey.offers.get(model, {})
         served = {version: lease.offer for version, lease in self._live.get(model, {}).items()}
@@ -190,7 +191,10 @@ class Repository:
         return versions[version].model.configuration()
 
     async def look(self) -> Survey:
-        """What lies on disk now. Whoever asks meanwhile gets the same answer."""
+        """What lies on disk now. Who asks during a look shares the next one: this one has begun too early."""
+        under_way = self._looking
+        if under_way is not None:
+            await asyncio.wait({under_way})
         if self._looking is None:
             self._looking = asyncio.create_task(asyncio.to_thread(self._look))
             self._looking.add_done_callback(self._looked)
@@ -280,16 +284,22 @@ class Repository:
         self._starting.update(fresh)
         self._route()
         try:
-            results = await asyncio.gather(*(self._start(lease) for lease in fresh))
-        except asyncio.CancelledError:
+            # With the exceptions as results, so that none of them is still being started when one has raised.
+            results = await asyncio.gather(*(self._start(lease) for lease in fresh), return_exceptions=True)
+            for fault in results:
+                if fault is not None and not isinstance(fault, TidegateError):
+                    raise fault
+        except BaseException:  # broken off, or a fault of ours
             for lease in fresh:
                 lease.model.kill()
-                self._end(lease, 0.0)
+            endings = [self._end(lease, 0.0) for lease in fresh]
+            if endings:
+                await asyncio.wait(endings)  # who breaks it off waits until nothing is left of it
             raise
         finally:
             self._starting.difference_update(fresh)
         for lease, failure in zip(fresh, results, strict=True):
-            if failure is not None:
+            if isinstance(failure, TidegateError):
                 failures.append(failure)
                 lease.model.kill()
                 self._end(lease, 0.0)
