@@ -315,6 +315,30 @@ def test_a_new_version_takes_over_from_one_that_is_gone() -> None:
     run_virtual(main())
 
 
+def test_a_version_is_gone_when_nothing_of_it_is_left() -> None:
+    """Neither on disk nor in a process; one that is unloaded, or loaded anew, is still known."""
+
+    async def main() -> None:
+        stage = Stage("a")
+        await stage.serve()
+        stage.disk.write("a")
+        await stage.load("a")
+        await stage.repository.unload("a")
+        await stage.load("a")
+        request, gate = await asked(stage, "a")
+        stage.disk.remove("a", "1")
+        stage.disk.write("a", "2")
+        await stage.load("a")
+        assert stage.forgotten == []
+        gate.set()
+        await request
+        await asyncio.sleep(1.0)
+        assert stage.forgotten == [("a", "1")]
+        await stage.repository.stop()
+
+    run_virtual(main())
+
+
 def test_one_of_two_versions_fails() -> None:
     """The other takes over; nothing is dropped, and the load says why."""
 

@@ -23,7 +23,7 @@ from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.runtime import Artifact, Format
 from tidegate.storage.config import given, specs
-from tidegate.storage.repository import ModelSource, scan
+from tidegate.storage.repository import ModelSource, NothingHere, scan
 
 log = logging.getLogger(__name__)
 
@@ -43,23 +43,32 @@ def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
     Raises:
         ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other.
     """
-    planned = tuple(plan(source, settings, cores) for source in find_models(settings.paths, settings.name))
+    sources = find_models(settings.paths, settings.name, may_be_empty=settings.watch)
+    planned = tuple(plan(source, settings, cores) for source in sources)
     for each in planned:
         if each.source.config.load == "on_demand":
             log.warning("model %s: loading on demand is not there yet, it is loaded at the start", each.source.name)
     return planned
 
 
-def find_models(paths: Iterable[Path], name: str | None = None) -> tuple[ModelSource, ...]:
+def find_models(
+    paths: Iterable[Path], name: str | None = None, *, may_be_empty: bool = False
+) -> tuple[ModelSource, ...]:
     """Every model under these paths, in their order, and of each model the versions ascending. ``name`` renames the
-    only one.
+    only one; a directory without any may be filled later where it ``may_be_empty``.
 
     Raises:
         ModelLoadFailed: a path holds no model, or two models have the same name and version.
     """
     found: dict[str, dict[str, ModelSource]] = {}
     for path in paths:
-        for source in scan(path, name):
+        try:
+            sources = scan(path, name)
+        except NothingHere:
+            if not (may_be_empty and path.is_dir()):
+                raise
+            continue
+        for source in sources:
             former = found.setdefault(source.name, {}).setdefault(source.version, source)
             if former is not source:
                 raise ModelLoadFailed(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidegate.control.index import UNLOADED, Key, Standing, index, unavailable
+from tidegate.control.index import UNLOADED, Key, Standing, index, known, unavailable
 from tidegate.control.lease import Lease
 from tidegate.control.model import Model
 from tidegate.control.offer import Offer, Survey, steps, touched
@@ -59,6 +59,10 @@ class Observer(Protocol):
         """It is routed to no more, and nothing has taken its place."""
         ...
 
+    def gone(self, model: str, version: str) -> None:
+        """It does not lie there any more, and nothing of it runs."""
+        ...
+
 
 class Operation(msgspec.Struct):
     """What is done with a model."""
@@ -96,6 +100,7 @@ class Repository:
         self._starting: set[Lease] = set()
         self._looking: asyncio.Task[Survey] | None = None
         self._stopping = False
+        self._known_now: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"<Repository {len(self._live)} models, {len(self._operations)} operations, {len(self._endings)} ending>"
@@ -344,16 +349,17 @@ class Repository:
         live = self._live.get(model, {})
         gone = {version: live[version] for version in versions}
         if gone:
+            for lease in gone.values():
+                self._end(lease, None)  # a task: it begins once nothing leads there any more
             self._serve(model, {version: lease for version, lease in live.items() if version not in gone})
             for lease in gone.values():
-                self._end(lease, None)
                 self._observer.unloaded(lease.offer)
 
     async def _unload(self, model: str) -> None:
         self._unloaded.add(model)
         leases = self._live.get(model, {}).values()
-        self._serve(model, {})
         endings = [self._end(lease, self._settings.stop_timeout) for lease in leases]
+        self._serve(model, {})
         if endings:
             await asyncio.wait(endings)
         for lease in leases:
@@ -395,4 +401,8 @@ class Repository:
 
     def _route(self) -> None:
         if not self._stopping:
-            self._publish(self.leases, unavailable(self._standing()))
+            standing = self._standing()
+            self._publish(self.leases, unavailable(standing))
+            before, self._known_now = self._known_now, known(standing)
+            for key in before - self._known_now:
+                self._observer.gone(*key)

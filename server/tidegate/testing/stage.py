@@ -24,6 +24,7 @@ class Stage:
         self.routes: list[Lease] = []
         self.unavailable: dict[str, str] = {}
         self.told: list[tuple[str, ...]] = []
+        self.forgotten: list[tuple[str, str]] = []
         self.repository = Repository(
             self.disk.look, self.disk.make, self._publish, self, RepositorySettings(**settings)
         )  # fmt: skip
@@ -42,6 +43,9 @@ class Stage:
 
     def unloaded(self, offer: Offer) -> None:
         self.told.append(("unloaded", offer.model, offer.version))
+
+    def gone(self, model: str, version: str) -> None:
+        self.forgotten.append((model, version))
 
     async def serve(self) -> None:
         """Open and start, with everything ready at once."""
