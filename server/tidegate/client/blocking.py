@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -30,7 +31,7 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end an iterator while its own thread holds it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -57,31 +58,33 @@ class LoopThread:
 
     def iterate(self, results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """What an asynchronous generator gives there, one by one. Closing this closes it, and waits for that."""
-        self._open.add(results)
+        with self._lock:
+            self._open.add(results)
         try:
             while (result := self.run(_next(results))) is not None:
                 yield result
         finally:
-            self._open.discard(results)
             self._discard(results)
 
     def _discard(self, results: AsyncGenerator[Any, None]) -> None:
         with self._lock:
-            loop = self._loop
-        if loop is None:  # closed, which has ended it
-            return
-        closed = asyncio.run_coroutine_threadsafe(_close(results), loop)
+            self._open.discard(results)
+            if self._loop is None:  # closed, which has ended it
+                return
+            closing = asyncio.run_coroutine_threadsafe(_close(results), self._loop)
         if threading.current_thread() is not self._thread:  # it is where the collector has found what nobody holds
-            closed.result()
+            with suppress(CancelledError):  # closed meanwhile
+                closing.result()
 
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel what runs, run ``last``, and end the thread. A second call does nothing."""
         with self._lock:
             self._closed = True
             loop, self._loop = self._loop, None
+            results = list(self._open)
         if loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_ended(list(self._open), last), loop).result()
+        asyncio.run_coroutine_threadsafe(_ended(results, last), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.close()
@@ -102,6 +105,8 @@ async def _next(results: AsyncGenerator[T, None]) -> T | None:
 
 
 async def _close(results: AsyncGenerator[Any, None]) -> None:
+    while getattr(results, "ag_running", False):  # whoever waited for it was interrupted, which it does not know yet
+        await asyncio.sleep(0)
     await results.aclose()
 
 
