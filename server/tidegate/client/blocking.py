@@ -58,20 +58,21 @@ class LoopThread:
 
     def iterate(self, results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """What an asynchronous generator gives there, one by one. Closing this closes it, and waits for that."""
+        turn = asyncio.Lock()
         with self._lock:
             self._open.add(results)
         try:
-            while (result := self.run(_next(results))) is not None:
+            while (result := self.run(_next(results, turn))) is not None:
                 yield result
         finally:
-            self._discard(results)
+            self._discard(results, turn)
 
-    def _discard(self, results: AsyncGenerator[Any, None]) -> None:
+    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
         with self._lock:
             self._open.discard(results)
             if self._loop is None:  # closed, which has ended it
                 return
-            closing = asyncio.run_coroutine_threadsafe(_close(results), self._loop)
+            closing = asyncio.run_coroutine_threadsafe(_close(results, turn), self._loop)
         if threading.current_thread() is not self._thread:  # it is where the collector has found what nobody holds
             with suppress(CancelledError):  # closed meanwhile
                 closing.result()
@@ -100,14 +101,14 @@ class LoopThread:
             return self._loop
 
 
-async def _next(results: AsyncGenerator[T, None]) -> T | None:
-    return await anext(results, None)
+async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | None:
+    async with turn:
+        return await anext(results, None)
 
 
-async def _close(results: AsyncGenerator[Any, None]) -> None:
-    while getattr(results, "ag_running", False):  # whoever waited for it was interrupted, which it does not know yet
-        await asyncio.sleep(0)
-    await results.aclose()
+async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+    async with turn:  # whoever waited for the next one may have been interrupted, and its end take a while
+        await results.aclose()
 
 
 async def _ended(results: Iterable[AsyncGenerator[Any, None]], last: Callable[[], Coroutine[Any, Any, None]]) -> None:
