@@ -28,7 +28,8 @@ HALF = {
 
 @pytest.fixture(scope="module")
 def server(serve: Any, fake: Callable[..., Path]) -> Iterator[Any]:
-    server = serve(fake("echo"), fake("wide", WIDE), fake("half", HALF))
+    words = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}], "decoupled": True}
+    server = serve(fake("echo"), fake("wide", WIDE), fake("half", HALF), fake("words", words))
     server.until("ready")
     yield server
     assert server.stop() == 0
@@ -133,7 +134,10 @@ def test_the_model_s_version_can_be_named(server: Any, ask: Callable[..., dict[s
     ("words", "cause", "hint"),
     [
         pytest.param(
-            ["eco", "--input", "x=1"], "model 'eco' is not found", "the server has echo, half, wide", id="unknown-model"
+            ["eco", "--input", "x=1"],
+            "model 'eco' is not found",
+            "the server has echo, half, wide, words",
+            id="unknown-model",
         ),
         pytest.param(
             ["echo", "--input", "x=[[1,2,3]]"],
@@ -180,3 +184,22 @@ def test_a_time_that_no_timer_counts_is_refused(timeout: str, capsys: pytest.Cap
     """Before anybody is asked."""
     assert run(["infer", "echo", "--input", "x=1,2", f"--timeout={timeout}"]) == 2
     assert "for --timeout. Must be a number of seconds above 0, at most 1000000000." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", ["json", "table"])
+def test_a_stream_is_printed_answer_by_answer(
+    way: list[str], server: Any, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    """Those before an error, too."""
+    words = ["infer", "words", "--stream", "-i", 'text=["once","upon"]', "-o", output, *way]
+    assert run(words) == 0
+    lines = capsys.readouterr().out.splitlines()
+    if output == "json":
+        assert [json.loads(line)["outputs"][0]["data"] for line in lines] == [["once"], ["upon"]]
+    else:
+        assert [line.split() for line in lines] == [["ROW", "TEXT"], ["0", "once"], ["ROW", "TEXT"], ["0", "upon"]]
+    assert run([*words, "--param", "raise=too hot", "--param", "after=1"]) == 1
+    out, err = capsys.readouterr()
+    assert "once" in out
+    assert "upon" not in out
+    assert "too hot" in err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from typing import IO, Any
 
@@ -29,10 +29,30 @@ class Face:
         runner = self._runner
         return call if runner is None else lambda *words, **named: runner.run(call(*words, **named))
 
+    def stream(self, *words: Any, **named: Any) -> Generator[Any, None, None]:
+        """The results one by one; closing it closes the client's own iterator."""
+        results = self._client.stream(*words, **named)
+        runner = self._runner
+        return results if runner is None else _driven(results, runner)
+
     def end(self) -> None:
         self.close()
         if self._runner is not None:
             self._runner.close()
+
+
+def _driven(results: AsyncGenerator[Any, None], runner: asyncio.Runner) -> Generator[Any, None, None]:
+    async def following() -> Any:
+        return await anext(results, None)
+
+    async def closed() -> None:
+        await results.aclose()
+
+    try:
+        while (result := runner.run(following())) is not None:
+            yield result
+    finally:
+        runner.run(closed())
 
 
 @pytest.fixture(params=["sync", "async"])

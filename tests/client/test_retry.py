@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -105,7 +106,17 @@ def test_retries_stay_within_the_budget(
         assert retries <= burst + ratio * calls + rate * (now - stretch[0][0]) + 1e-6
 
 
-class Outage:
+class OneAnswer:
+    """What the transports below have in common: their calls have one answer each, unless they say otherwise."""
+
+    def stream(self, message: float, remaining: float) -> AsyncGenerator[str, None]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return None
+
+
+class Outage(OneAnswer):
     """A transport to a server that is down between two instants; ``sent`` counts what arrives there meanwhile."""
 
     def __init__(self, begin: float, end: float) -> None:
@@ -118,9 +129,6 @@ class Outage:
             self.sent += 1
             raise Unavailable("down")
         return "fine"
-
-    async def close(self) -> None:
-        return None
 
 
 EXCHANGE: Exchange[float, str, str] = Exchange(lambda remaining: remaining, lambda answer: answer)
@@ -153,7 +161,7 @@ def test_an_outage_is_not_made_worse() -> None:
     assert answered >= 8000 - asked
 
 
-class Failing:
+class Failing(OneAnswer):
     """A transport that raises one error after the other, and notes when it was asked and for how long at most."""
 
     def __init__(self, *errors: TidegateError) -> None:
@@ -167,9 +175,6 @@ class Failing:
         if self._errors:
             raise self._errors.pop(0)
         return "fine"
-
-    async def close(self) -> None:
-        return None
 
 
 def performed(transport: Failing, timeout: float = 60.0, policy: RetryPolicy = POLICY, **fields: Any) -> str:
@@ -225,6 +230,82 @@ def test_the_time_bounds_all_attempts_together() -> None:
 
     assert run_virtual(ended(False)) == pytest.approx(7.0)
     assert run_virtual(ended(True)) == pytest.approx(8.5)
+
+
+class Scripted(OneAnswer):
+    """A transport whose streams, one after the other, consist of answers, errors, and seconds until the next."""
+
+    def __init__(self, *scripts: Sequence[str | TidegateError | float]) -> None:
+        self._scripts = list(scripts)
+        self.began: list[float] = []
+        self.ended = 0
+
+    async def exchange(self, message: float, remaining: float, grace: float) -> str:
+        raise NotImplementedError
+
+    async def stream(self, message: float, remaining: float) -> AsyncGenerator[str, None]:
+        self.began.append(asyncio.get_running_loop().time())
+        try:
+            for each in self._scripts.pop(0):
+                if isinstance(each, TidegateError):
+                    raise each
+                if isinstance(each, float):
+                    await asyncio.sleep(each)
+                else:
+                    yield each
+        finally:
+            self.ended += 1
+
+
+def streamed(transport: Scripted, timeout: float = 60.0, pause: float = 0.0) -> list[str]:
+    """What a reader gets that pauses so long after each answer; an error is told by its class."""
+    exchange: Exchange[float, str, str | None] = Exchange(
+        lambda remaining: remaining, lambda answer: answer or None, told=True
+    )
+
+    async def main() -> list[str]:
+        got: list[str] = []
+        attempts = Attempts(transport, ADDRESS, ClientSettings(retries=POLICY, grace=1.5), lambda: 1.0)
+        try:
+            async with aclosing(attempts.stream(exchange, timeout)) as results:
+                async for result in results:
+                    got.append(result)
+                    await asyncio.sleep(pause)
+        except TidegateError as error:
+            got.append(type(error).__name__)
+        assert transport.ended == len(transport.began)
+        return got
+
+    return run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("scripts", "expected", "times"),
+    [
+        pytest.param([["a", "b"]], ["a", "b"], 1, id="well"),
+        pytest.param([["a", "", "b", ""]], ["a", "b"], 1, id="what-tells-only-the-end"),
+        pytest.param([[]], [], 1, id="no-answer-at-all"),
+        pytest.param([[Unavailable("x")], ["a"]], ["a"], 2, id="again-before-the-first"),
+        pytest.param([["", Unavailable("x")], ["a"]], ["a"], 2, id="again-as-nothing-was-told"),
+        pytest.param([["a", Unavailable("x")], ["b"]], ["a", "Unavailable"], 1, id="not-after-the-first"),
+        pytest.param([["a", ConnectionLost("x")], ["b"]], ["a", "ConnectionLost"], 1, id="nor-where-it-broke"),
+        pytest.param([[Unavailable("x")]] * 9, ["Unavailable"], 3, id="as-often-as-may-be"),
+        pytest.param([["a", 50.0, "b", 50.0, "c"]], ["a", "b", "DeadlineExceeded"], 1, id="the-deadline-of-all"),
+    ],
+)
+def test_a_stream_is_made_again_only_before_its_first_answer(
+    scripts: list[list[str | TidegateError | float]], expected: list[str], times: int
+) -> None:
+    """What was told cannot be taken back; every attempt is closed before the next begins."""
+    transport = Scripted(*scripts)
+    assert streamed(transport) == expected
+    assert len(transport.began) == times
+
+
+def test_a_slow_reader_is_not_interrupted() -> None:
+    """The deadline is told where the next answer is waited for, and not while the reader does something else."""
+    assert streamed(Scripted(["a", "b", "c"]), timeout=5.0, pause=100.0) == ["a", "b", "c"]
+    assert streamed(Scripted(["a", 1.0, "b"]), timeout=5.0, pause=100.0) == ["a", "DeadlineExceeded"]
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("inf"), float("nan")])

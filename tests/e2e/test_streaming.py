@@ -171,7 +171,7 @@ def test_generate_streams_events(serving: Start) -> None:
         assert events(answer) == [{**head, "x": row} for row in ROWS.tolist()]
         late = post(server, "generate_stream", x=ROWS.tolist(), parameters={"raise": "no", "after": 1})
         assert late.status == 200
-        assert events(late)[1:] == [{"error": "ValueError: no"}]
+        assert events(late)[1:] == [{"error": "ValueError: no", "status": 500}]
         early = post(server, "generate_stream", x=ROWS.tolist(), parameters={"raise": "no"})
         assert early.status == 500
         assert json.load(early) == {"error": "ValueError: no"}

@@ -217,7 +217,7 @@ def test_an_error_is_a_status_or_an_event(http: Served, before: int) -> None:
     with http.connect() as connection:
         connection.send(generate({"fp32": ROWS.tolist()}))
         if before:
-            assert b'data: {"error":"no"}\n\n' in until(connection.socket, b"\r\n0\r\n\r\n")
+            assert b'data: {"error":"no","status":500}\n\n' in until(connection.socket, b"\r\n0\r\n\r\n")
         else:
             reply = connection.reply()
             assert (reply.status, reply.error) == (500, "no")
@@ -233,7 +233,9 @@ def test_a_stream_that_outlives_the_grace_is_told(http: Served) -> None:
         http.do(gate.set)
         until(connection.socket, b"\n\n")
         http.run(http.listener.stop(0.0))
-        assert b'data: {"error":"the server is shutting down"}' in until(connection.socket, b"\r\n0\r\n\r\n")
+        assert b'data: {"error":"the server is shutting down","status":503}' in until(
+            connection.socket, b"\r\n0\r\n\r\n"
+        )
     assert model.cancelled == 1
 
 
@@ -285,10 +287,10 @@ def message(rows: int = 3, identity: str = "", **parameters: bool) -> bytes:
 class Conversing:
     """A raw call of ModelStreamInfer: what is sent is bytes, what comes is read one by one."""
 
-    def __init__(self, server: Served, stack: ExitStack) -> None:
+    def __init__(self, server: Served, stack: ExitStack, *metadata: tuple[str, str]) -> None:
         channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
         self._sent: Queue[bytes | None] = Queue()
-        self.call: Any = channel.stream_stream(STREAM)(iter(self._sent.get, None), timeout=PATIENCE)
+        self.call: Any = channel.stream_stream(STREAM)(iter(self._sent.get, None), timeout=PATIENCE, metadata=metadata)
 
     def send(self, *messages: bytes) -> None:
         for each in messages:
@@ -347,6 +349,20 @@ def test_errors_leave_the_call_open(server: Served, conversing: Conversing) -> N
         assert answer.infer_response.parameters["triton_final_response"].bool_param
     conversing.send(message(1))
     assert conversing.next().infer_response.raw_output_contents[0] == ROWS[:1].tobytes()
+
+
+def test_an_error_ends_the_call_where_that_is_wished(server: Served) -> None:
+    """With its status, after the answers before it; requests that were answered beside it are withdrawn."""
+    model = backend(server)
+    model.error, model.before_error = ExecutionFailed("no"), 1
+    with ExitStack() as stack:
+        conversing = Conversing(server, stack, ("triton_grpc_error", "true"))
+        conversing.send(message(3, "7"))
+        assert conversing.next().infer_response.raw_output_contents[0] == ROWS[:1].tobytes()
+        with pytest.raises(grpc.RpcError) as ended:
+            conversing.next()
+    assert (ended.value.code(), ended.value.details()) == (grpc.StatusCode.INTERNAL, "no")
+    server.until(lambda: counted(server, "grpc", 500) == 1)
 
 
 def test_the_empty_final_response(conversing: Conversing) -> None:

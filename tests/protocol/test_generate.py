@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pytest
 
 from tidegate.protocol.datatypes import Datatype
-from tidegate.protocol.errors import InvalidRequest, InvalidTensor, PayloadTooLarge
-from tidegate.protocol.generate import decode_request, encode_response
+from tidegate.protocol.errors import InvalidRequest, InvalidTensor, PayloadTooLarge, Unsupported
+from tidegate.protocol.generate import decode_request, decode_response, encode_request, encode_response
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
 from tidegate.protocol.nan import NanPolicy
@@ -125,3 +125,88 @@ def test_an_answer_has_the_numbers_that_json_has_not() -> None:
     assert b'"y":null' in encode_response(response)
     assert b'"y":"NaN"' in encode_response(response, NanPolicy.STRING)
     assert b'"y":NaN' in encode_response(response, NanPolicy.LITERAL)
+
+
+# The client's side
+
+ROUND = (
+    spec(-1, 2, name="x"),
+    spec(-1, kind=Datatype.INT64, name="n"),
+    spec(-1, 1, kind=Datatype.BYTES, name="text"),
+    spec(kind=Datatype.BOOL, name="flag"),
+)
+
+
+def test_a_request_is_read_as_it_was_made() -> None:
+    """Every input in its shape, what JSON has no number for by its name, the request's id and its parameters."""
+    arrays = {
+        "x": np.array([[1.5, np.nan], [np.inf, -np.inf], [0.1, 3e38]], np.float32),
+        "n": np.array([2**62, -1]),
+        "text": np.array([['a"b'], ["ünï"]], dtype=object),
+        "flag": np.array(True),
+    }
+    tensors = tuple(Tensor.from_numpy(name, array) for name, array in arrays.items())
+    metadata = ModelMetadata("m", "p", ROUND, ())
+    request = InferRequest("m", tensors, "1", "7", {"temperature": 0.5, "stop": "x"})
+    read = decode(encode_request(request, metadata), *ROUND)
+    assert (read.id, read.parameters) == ("7", request.parameters)
+    for was, tensor in zip(tensors, read.inputs, strict=True):
+        assert (tensor.name, tensor.datatype, tensor.shape) == (was.name, was.datatype, was.shape)
+        assert bytes(tensor.data) == bytes(was.data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        pytest.param((-1,), (4,), id="a-vector"),
+        pytest.param((-1, 2), (2, 2), id="rows"),
+        pytest.param((-1, -1), (1, 4), id="the-last-free-size-takes-it"),
+        pytest.param((2, 2), (2, 2), id="fixed"),
+        pytest.param((-1, 4, -1), (1, 4, 1), id="three"),
+    ],
+)
+def test_an_answer_is_read_by_the_signature(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Which says what the flat form does not."""
+    tensor = Tensor.from_numpy("x", np.arange(4, dtype=np.float32).reshape(expected))
+    body = encode_response(InferResponse("m", (tensor,), "1", "7"))
+    read = decode_response(body, ModelMetadata("m", "p", (), (spec(*shape), spec(-1, name="absent"))), DEFAULT_LIMITS)
+    assert (read.model_name, read.model_version, read.id) == ("m", "1", "7")
+    assert [(each.name, each.shape, bytes(each.data)) for each in read.outputs] == [("x", expected, bytes(tensor.data))]
+
+
+@pytest.mark.parametrize(
+    ("output", "body", "message"),
+    [
+        pytest.param(spec(-1, 3), b'{"x": [1, 2]}', "has 2 elements, which do not fit the shape", id="not-full-rows"),
+        pytest.param(spec(3), b'{"x": 1}', "has 1 elements, which do not fit the shape", id="fixed"),
+        pytest.param(spec(-1), b'{"x": [[1]]}', "nests, expected a flat array or a scalar", id="nested"),
+        pytest.param(spec(-1), b'{"x": "1"}', "expected a number", id="another-type"),
+        pytest.param(spec(-1, kind=Datatype.UINT8), b'{"x": 256}', "UINT8 holds 0 to 255", id="out-of-range"),
+        pytest.param(spec(-1, kind=Datatype.BF16), b'{"x": 1}', "BF16 has no JSON form", id="no-form"),
+        pytest.param(spec(-1), b'{"model_name": 1}', "model_name: expected a string", id="the-name"),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_refused(output: TensorSpec, body: bytes, message: str) -> None:
+    """With what does not."""
+    with pytest.raises(InvalidRequest, match=message):
+        decode_response(body, ModelMetadata("m", "p", (), (output,)), DEFAULT_LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "model", "kind", "message"),
+    [
+        pytest.param("y", np.ones(1, np.float32), spec(-1), InvalidTensor, "none of the model's; it has x", id="y"),
+        pytest.param("x", np.ones(1), spec(-1), InvalidTensor, "is FP64, the model expects FP32", id="datatype"),
+        pytest.param("x", np.ones((1, 1), np.float32), spec(-1), InvalidTensor, r"shape is \[1, 1\]", id="shape"),
+        pytest.param("x", np.array([b"\xff"], dtype=object), spec(-1, kind=Datatype.BYTES), Unsupported,
+                     "no UTF-8.*; ask over gRPC", id="bytes"),
+        pytest.param("id", np.ones(1, np.float32), spec(-1, name="id"), Unsupported, "from the request's", id="id"),
+    ],
+)  # fmt: skip
+def test_what_this_form_cannot_carry_is_refused(
+    name: str, array: npt.NDArray[Any], model: TensorSpec, kind: type[Exception], message: str
+) -> None:
+    """Before it is sent."""
+    request = InferRequest("m", (Tensor.from_numpy(name, array),), id="7")
+    with pytest.raises(kind, match=message):
+        encode_request(request, ModelMetadata("m", "p", (model,), ()))

@@ -208,3 +208,25 @@ def test_nothing_has_happened_to_an_idle_batcher() -> None:
 def test_sizes_are_powers_of_two() -> None:
     """From one row on."""
     assert SIZES[:4] == (1, 2, 4, 8)
+
+
+def test_what_is_forgotten_leaves_nothing() -> None:
+    """Of one version; counted again it begins at 0."""
+    metrics = Metrics("0")
+    for version in ("1", "2"):
+        bound = metrics.bind("m", version)
+        bound.answered("http", 200, 0.1)
+        bound.inflight.inc()
+        bound.rows.inc()
+        bound.ready.set(1)
+        bound.load_seconds.observe(1.0)
+        bound.restarted("crashed")
+    metrics.forget("m", "1")
+    metrics.forget("m", "3")
+    text = metrics.exposition().decode()
+    assert 'version="1"' not in text
+    assert text.count('version="2"') > 6
+    metrics.bind("m", "1").answered("http", 200, 0.1)
+    assert (
+        'tidegate_requests_total{code="200",model="m",protocol="http",version="1"} 1.0' in metrics.exposition().decode()
+    )

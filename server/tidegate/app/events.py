@@ -85,3 +85,9 @@ class Stopped(Event, frozen=True):
     """Nothing is left. ``clean`` tells that every request in flight was answered."""
 
     clean: bool
+
+
+class Lost(Event, frozen=True):
+    """So many events stood here: their reader did not take them in time."""
+
+    count: int

@@ -24,7 +24,7 @@ from tidegate.replicas.settings import ReplicaSettings
 from tidegate.runtimes.catalogue import find
 from tidegate.runtimes.runtime import Artifact, Format
 from tidegate.storage.config import given, specs
-from tidegate.storage.repository import ModelSource, scan
+from tidegate.storage.repository import ModelSource, NothingHere, scan
 
 LIMITS = frozenset(("max_awake", "max_awake_bytes", "sleep_after"))
 """Settings of models on demand only."""
@@ -48,8 +48,10 @@ def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
         ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other, or limits are given for
             models on demand where there is none.
     """
-    planned = tuple(plan(source, settings, cores) for source in find_models(settings.paths, settings.name))
-    if limits := [] if any(each.on_demand for each in planned) else sorted(settings.given & LIMITS):
+    sources = find_models(settings.paths, settings.name, may_be_empty=settings.watch)
+    planned = tuple(plan(source, settings, cores) for source in sources)
+    on_demand = settings.on_demand or any(each.on_demand for each in planned)
+    if limits := [] if on_demand else sorted(settings.given & LIMITS):
         raise ModelLoadFailed(
             f"--{limits[0].replace('_', '-')} is for models that are loaded on demand, and there is none; expected "
             f"--on-demand, or 'load: on_demand' in a model.yaml"
@@ -57,16 +59,24 @@ def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
     return planned
 
 
-def find_models(paths: Iterable[Path], name: str | None = None) -> tuple[ModelSource, ...]:
+def find_models(
+    paths: Iterable[Path], name: str | None = None, *, may_be_empty: bool = False
+) -> tuple[ModelSource, ...]:
     """Every model under these paths, in their order, and of each model the versions ascending. ``name`` renames the
-    only one.
+    only one; a directory without any may be filled later where it ``may_be_empty``.
 
     Raises:
         ModelLoadFailed: a path holds no model, or two models have the same name and version.
     """
     found: dict[str, dict[str, ModelSource]] = {}
     for path in paths:
-        for source in scan(path, name):
+        try:
+            sources = scan(path, name)
+        except NothingHere:
+            if not (may_be_empty and path.is_dir()):
+                raise
+            continue
+        for source in sources:
             former = found.setdefault(source.name, {}).setdefault(source.version, source)
             if former is not source:
                 raise ModelLoadFailed(

@@ -64,7 +64,7 @@ def repository_of(
         look,
         make,
         Router(plane, metrics).publish,
-        Announcing(announce),
+        Announcing(announce, plane.forget),
         RepositorySettings(ready_timeout=settings.ready_timeout, stop_timeout=settings.replica.stop_timeout),
     )
     repository.open(look())
@@ -74,8 +74,9 @@ def repository_of(
 class Announcing:
     """Implements the repository's Observer."""
 
-    def __init__(self, announce: Announce) -> None:
+    def __init__(self, announce: Announce, forget: Callable[[str, str], None]) -> None:
         self._announce = announce
+        self._forget = forget
 
     def found(self, offer: Offer) -> None:
         self._announce(told(offer.source))
@@ -88,3 +89,6 @@ class Announcing:
 
     def unloaded(self, offer: Offer) -> None:
         self._announce(Unloaded(offer.model, offer.version))
+
+    def gone(self, model: str, version: str) -> None:
+        self._forget(model, version)

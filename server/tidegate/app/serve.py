@@ -126,12 +126,14 @@ class Server:
         )
 
     async def _load_all(self) -> int:
-        """Load every model, and wait until each has loaded or failed. Good as long as one of them answers."""
+        """Load every model, until each has loaded or failed. Good as long as one answers, or none is asked for:
+        a directory that is watched may be empty, and a model be unloaded meanwhile.
+        """
         loop = asyncio.get_running_loop()
         began = loop.time()
         results = await self._models.start()
         failures = [failure for failure in results if failure is not None]
-        if len(failures) == len(results):
+        if failures and len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
             return NOT_READY if late and any(isinstance(failure, ModelNotReady) for failure in failures) else FAILED
         asleep = sum(lease.readiness.asleep for lease in self._models.leases)

@@ -6,45 +6,46 @@ With a log of JSON lines stderr is for a program, too, and its life becomes a pa
 from __future__ import annotations
 
 import logging
-import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped, Unloaded
+from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Lost, Ready, Stopped, Unloaded
+from tidegate.cli.lines import Lines
 from tidegate.cli.sample import curl_line, infer_line
 from tidegate.protocol.messages import TensorSpec
 
 log = logging.getLogger("tidegate.serve")
 
 
-def announcer(to_stdout: bool, to_log: bool) -> Callable[[Event], None]:
-    """Who is told: stderr, as prose or as a part of its JSON log, and stdout as JSON lines if that is wanted."""
+@contextmanager
+def announcer(to_stdout: bool, to_log: bool) -> Iterator[Callable[[Event], None]]:
+    """Who is told: stderr, as prose or as a part of its JSON log, and stdout as JSON lines if that is wanted.
+
+    A line is written at once, as its reader waits for it, but whoever tells does not wait for a reader. What is left at
+    the end is written then.
+    """
     if to_log:
         log.setLevel(logging.INFO)
     stderr = as_log_entry if to_log else Narrator(Console(stderr=True))
+    if not to_stdout:
+        yield stderr
+        return
+    lines = Lines(sys.stdout.fileno(), lambda count: msgspec.json.encode(Lost(count)))
 
     def announce(event: Event) -> None:
         stderr(event)
-        if to_stdout:
-            as_json_line(event)
+        lines.say(msgspec.json.encode(event))
 
-    return announce
-
-
-def as_json_line(event: Event) -> None:
-    """Write an event to stdout as one line of JSON, at once: its reader waits for it.
-
-    A reader who has read enough and left (`| head -1`) does not end the server. So nothing is buffered, either:
-    Python would try again to write it at the end.
-    """
-    with suppress(BrokenPipeError):
-        os.write(sys.stdout.fileno(), msgspec.json.encode(event) + b"\n")
+    try:
+        yield announce
+    finally:
+        lines.close()
 
 
 def as_log_entry(event: Event) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, ParamSpec, TypeVar
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from tidegate.client import Client
     from tidegate.protocol.messages import InferRequest, ModelMetadata
     from tidegate.protocol.tensors import Tensor
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TYPED = Parameter(allow_leading_hyphen=True, negative=(), show_env_var=False, show_default=False)
 """Belongs to one call: it may begin with "-" (stdin, a negative number), and nobody keeps it in the environment."""
@@ -52,6 +56,8 @@ class Wishes:
     """The outputs to ask for; without it all of them."""
     param: Annotated[tuple[str, ...], TYPED] = ()
     """KEY=VALUE, a parameter of the request. Once per parameter."""
+    stream: Annotated[bool, Parameter(negative=())] = False
+    """Print answer after answer of a model that makes several, each as it comes."""
 
 
 @Parameter(name="*", group=Group("Values (one of them)", sort_key=0))
@@ -96,7 +102,8 @@ def infer(
     with connect(server) as client:
         try:
             metadata = client.model_metadata(model, wishes.version)
-            result = client.infer(
+            ask = client.stream if wishes.stream else _only(client.infer)
+            results = ask(
                 model,
                 _request(model, wishes.version, values, metadata),
                 outputs=wishes.output_names,
@@ -104,12 +111,19 @@ def infer(
                 priority=wishes.priority,
                 tenant=wishes.tenant,
             )
+            console = Console()
+            for result in results:
+                show(result.response, output or ("table" if console.is_terminal else "json"), console)
+                console.file.flush()
         except ServerUnreachable as error:
             raise Failure(error.message, NOT_THERE) from error
         except NotFound as error:
             raise Failure(error.message, others(client)) from error
-    console = Console()
-    show(result.response, output or ("table" if console.is_terminal else "json"), console)
+
+
+def _only(infer: Callable[P, T]) -> Callable[P, Iterable[T]]:
+    """A call with one answer as one whose answers are gone through."""
+    return lambda *args, **kwargs: (infer(*args, **kwargs),)
 
 
 def connect(server: Server) -> Client:

@@ -75,7 +75,8 @@ def serve(
     settings = structs.replace(
         settings_of(options), paths=paths, name=name or None, trusted=not untrusted, options=named_values(option)
     )
-    code = _run(settings, announcer(output == "json", log.log_format == "json"))
+    with announcer(output == "json", log.log_format == "json") as announce:
+        code = _run(settings, announce)
     if code == Exit.FAILED:
         raise Failure("no model could be loaded; the reasons stand above", CAN_SERVE)
     if code == Exit.NOT_READY:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +21,9 @@ from tidegate.protocol.messages import InferRequest, ModelMetadata, ServerMetada
 from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.tensors import NO_PARAMETERS, Parameters
+
+SHORTEST = 0.001
+"""Seconds that a call is given whose time is over: it says so itself."""
 
 
 class AsyncClient:
@@ -79,9 +84,10 @@ class AsyncClient:
         ``signature`` (see ``model_metadata``) is given: then values are converted, and one that does not fit is an
         InvalidTensor. The server is told how much time is left, and has ``grace`` beyond it to say so itself.
         """
-        request = make_request(
+        request = self._request(
             model,
             inputs,
+            tenant,
             outputs=outputs,
             version=version,
             parameters=parameters,
@@ -89,11 +95,62 @@ class AsyncClient:
             request_id=request_id,
             datatypes=datatypes,
             signature=signature,
-            limits=self._settings.limits,
         )
+        return InferResult.of(await self._attempts.perform(self._calls.infer(request, tenant), timeout))
+
+    def stream(
+        self,
+        model: str,
+        inputs: Inputs | InferRequest,
+        *,
+        outputs: Iterable[str] = (),
+        version: str = "",
+        parameters: Parameters = NO_PARAMETERS,
+        priority: int | None = None,
+        tenant: str = "",
+        timeout: float | None = None,
+        request_id: str = "",
+        datatypes: Mapping[str, Datatype | str] | None = None,
+        signature: ModelMetadata | None = None,
+    ) -> AsyncGenerator[InferResult, None]:
+        """Ask a model that makes any number of answers, and have each as it comes; any other gives its one.
+
+        Close the iterator (``contextlib.aclosing``) to give the rest up, which ends the model's work. The arguments are
+        those of ``infer``; ``timeout`` bounds the whole stream. It is sent again only while no answer has come, and an
+        error after that is raised where it comes. Over HTTP, whose form has neither shapes nor datatypes, the
+        signature is fetched unless it is given; Unsupported where that form cannot carry an input.
+        """
+        request = self._request(
+            model,
+            inputs,
+            tenant,
+            outputs=outputs,
+            version=version,
+            parameters=parameters,
+            priority=priority,
+            request_id=request_id,
+            datatypes=datatypes,
+            signature=signature,
+        )
+        return self._stream(request, tenant, timeout, signature)
+
+    async def _stream(
+        self, request: InferRequest, tenant: str, timeout: float | None, signature: ModelMetadata | None
+    ) -> AsyncGenerator[InferResult, None]:
+        if signature is None and self._calls.reads_by_signature:
+            began = asyncio.get_running_loop().time()
+            signature = await self.model_metadata(request.model_name, request.model_version, timeout=timeout)
+            whole = self._settings.timeout if timeout is None else timeout
+            timeout = max(whole - (asyncio.get_running_loop().time() - began), SHORTEST)
+        exchange = self._calls.stream(request, tenant, signature)
+        async with aclosing(self._attempts.stream(exchange, timeout)) as responses:
+            async for response in responses:
+                yield InferResult.of(response)
+
+    def _request(self, model: str, inputs: Inputs | InferRequest, tenant: str, **wishes: Any) -> InferRequest:
         if not (tenant.isascii() and tenant.isprintable() and tenant == tenant.strip()):
             raise InvalidRequest(f"tenant is '{shown(tenant)}', expected printable ASCII, as headers hold")
-        return InferResult.of(await self._attempts.perform(self._calls.infer(request, tenant), timeout))
+        return make_request(model, inputs, limits=self._settings.limits, **wishes)
 
     async def server_live(self, *, timeout: float | None = None) -> bool:
         """Whether the server's process is well."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
@@ -30,10 +31,11 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end an iterator while its own thread holds it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._open: set[AsyncGenerator[Any, None]] = set()
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for it; an interruption of the wait cancels it.
@@ -54,14 +56,36 @@ class LoopThread:
         finally:
             future.cancel()  # for KeyboardInterrupt: one that is done is not changed by it
 
+    def iterate(self, results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+        """What an asynchronous generator gives there, one by one. Closing this closes it, and waits for that."""
+        turn = asyncio.Lock()
+        with self._lock:
+            self._open.add(results)
+        try:
+            while (result := self.run(_next(results, turn))) is not None:
+                yield result
+        finally:
+            self._discard(results, turn)
+
+    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+        with self._lock:
+            self._open.discard(results)
+            if self._loop is None:  # closed, which has ended it
+                return
+            closing = asyncio.run_coroutine_threadsafe(_close(results, turn), self._loop)
+        if threading.current_thread() is not self._thread:  # it is where the collector has found what nobody holds
+            with suppress(CancelledError):  # closed meanwhile
+                closing.result()
+
     def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Cancel what runs, run ``last``, and end the thread. A second call does nothing."""
         with self._lock:
             self._closed = True
             loop, self._loop = self._loop, None
+            results = list(self._open)
         if loop is None or self._thread is None:
             return
-        asyncio.run_coroutine_threadsafe(_ended(last), loop).result()
+        asyncio.run_coroutine_threadsafe(_ended(results, last), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         self._thread.join()
         loop.close()
@@ -77,11 +101,23 @@ class LoopThread:
             return self._loop
 
 
-async def _ended(last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | None:
+    async with turn:
+        return await anext(results, None)
+
+
+async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+    async with turn:  # whoever waited for the next one may have been interrupted, and its end take a while
+        await results.aclose()
+
+
+async def _ended(results: Iterable[AsyncGenerator[Any, None]], last: Callable[[], Coroutine[Any, Any, None]]) -> None:
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+    for each in results:  # the outermost of those that nobody waits for at the moment
+        await each.aclose()
     await last()
     await asyncio.get_running_loop().shutdown_asyncgens()
 
@@ -94,6 +130,18 @@ def _blocking(
     @wraps(method)
     def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self._thread.run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _iterating(
+    method: Callable[Concatenate[AsyncClient, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[Client, P], Generator[T, None, None]]:
+    """The method of AsyncClient as one whose results are waited for."""
+
+    @wraps(method)
+    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> Generator[T, None, None]:
+        return self._thread.iterate(method(self._client, *args, **kwargs))
 
     return call
 
@@ -130,6 +178,7 @@ class Client:
         self._thread.close(self._client.close)
 
     infer = _blocking(AsyncClient.infer)
+    stream = _iterating(AsyncClient.stream)
     server_live = _blocking(AsyncClient.server_live)
     server_ready = _blocking(AsyncClient.server_ready)
     server_metadata = _blocking(AsyncClient.server_metadata)

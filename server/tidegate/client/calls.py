@@ -7,7 +7,7 @@ deadlines and the two faces of the client (``AsyncClient``, ``Client``) exist on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -41,6 +41,17 @@ class Calls(Protocol[M, A]):
     """The calls of one protocol."""
 
     def infer(self, request: InferRequest, tenant: str) -> Exchange[M, A, InferResponse]: ...
+    def stream(
+        self, request: InferRequest, tenant: str, signature: ModelMetadata | None
+    ) -> Exchange[M, A, InferResponse | None]:
+        """The one exchange with many answers, each read by itself; None is one that only tells the end."""
+        ...
+
+    @property
+    def reads_by_signature(self) -> bool:
+        """Whether ``stream`` has to be given the model's signature."""
+        ...
+
     def server_live(self) -> Exchange[M, A, bool]: ...
     def server_ready(self) -> Exchange[M, A, bool]: ...
     def server_metadata(self) -> Exchange[M, A, ServerMetadata]: ...
@@ -62,6 +73,14 @@ class Transport(Protocol[M_contra, A_co]):
         Raises:
             ServerUnreachable: the message did not arrive; ConnectionLost: it may have, but no whole answer came.
             InvalidResponse: what came is no answer of the protocol.
+        """
+        ...
+
+    def stream(self, message: M_contra, remaining: float) -> AsyncGenerator[A_co, None]:
+        """Send a message, and read answer after answer as they are asked for. Closing it gives the call up.
+
+        Raises:
+            TidegateError: as with ``exchange``; ConnectionLost where the connection breaks before the last answer.
         """
         ...
 

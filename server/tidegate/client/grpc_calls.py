@@ -12,9 +12,9 @@ from tidegate.client.answers import from_grpc
 from tidegate.client.calls import Exchange, LoadParameters
 from tidegate.client.settings import ClientSettings
 from tidegate.protocol import grpc
-from tidegate.protocol.errors import GrpcStatus, InvalidRequest, InvalidResponse, Unsupported
+from tidegate.protocol.errors import ExecutionFailed, GrpcStatus, InvalidRequest, InvalidResponse, Unsupported
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
-from tidegate.protocol.parameters import TIMEOUT
+from tidegate.protocol.parameters import FINAL, TIMEOUT
 from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 
@@ -67,6 +67,34 @@ class GrpcCalls:
 
         def decode(body: bytes) -> InferResponse:
             return grpc.decode_infer_response(body, limits)
+
+        return Exchange(message, _reader(decode), told=True)
+
+    reads_by_signature = False
+
+    def stream(
+        self, request: InferRequest, tenant: str, signature: ModelMetadata | None
+    ) -> GrpcExchange[InferResponse | None]:
+        """One request on a call of its own, in which an error has the call's status, where the server can (Triton's
+        and ours); else it is a message without one.
+        """
+        metadata = {**self._metadata, "triton_grpc_error": "true"}
+        if tenant:
+            metadata[self._settings.tenant_header.lower()] = tenant
+        limits = self._settings.limits
+
+        def message(remaining: float) -> GrpcMessage:
+            body = grpc.encode_infer_request(_hurried(request, remaining), raw=True)
+            return GrpcMessage("ModelStreamInfer", body, metadata)
+
+        def decode(body: bytes) -> InferResponse | None:
+            failure, response = grpc.decode_stream_response(body, limits)
+            if failure:
+                raise ExecutionFailed(failure)
+            if response.parameters.get(FINAL) is True and not response.outputs:
+                return None
+            own = {name: value for name, value in response.parameters.items() if name != FINAL}
+            return msgspec.structs.replace(response, parameters=own)
 
         return Exchange(message, _reader(decode), told=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from math import inf
 
 from grpclib.client import Channel, Stream
@@ -50,46 +51,61 @@ class GrpcTransport:
         self._channel: Channel | None = None
 
     async def exchange(self, message: GrpcMessage, remaining: float, grace: float) -> GrpcAnswer:
-        stream = self._open(message, remaining + grace)
+        stream = self._open(message, Cardinality.UNARY_UNARY, remaining + grace)
         try:
             async with stream:
                 await stream.send_message(message.body, end=True)
                 answer = await stream.recv_message()
-        except GRPCError as error:
-            text = error.message or f"the server answered {error.status.name}"
-            return GrpcAnswer(error.status.value, text, retry_after=_retry_after(stream, error))
-        except ValueError as error:  # grpclib's checks of the metadata
-            raise InvalidRequest(f"headers: {error}") from error
-        except ProtocolError as error:
-            raise InvalidResponse(str(error)) from error
-        except TimeoutError as error:
-            if error.errno is None:
-                raise  # the deadline, and not the system's own patience with a connection
-            raise ServerUnreachable(f"{self._address} is not reachable: {error}") from error
-        except (OSError, StreamTerminatedError) as error:
-            kind = ConnectionLost if stream.peer is not None else ServerUnreachable
-            raise kind(f"{self._address} is not reachable: {error}") from error
+        except Exception as error:
+            return self._failure(stream, error)
         if answer is None:
             raise InvalidResponse("it has no message")
         return GrpcAnswer(Status.OK.value, body=answer)
+
+    async def stream(self, message: GrpcMessage, remaining: float) -> AsyncGenerator[GrpcAnswer, None]:
+        # Without a deadline of grpclib's own, which would interrupt whoever reads also while it does something else.
+        stream = self._open(message, Cardinality.STREAM_STREAM, None)
+        failure: GrpcAnswer | None = None
+        try:
+            async with stream:
+                await stream.send_message(message.body, end=True)
+                while (answer := await stream.recv_message()) is not None:
+                    yield GrpcAnswer(Status.OK.value, body=answer)
+        except Exception as error:
+            failure = self._failure(stream, error)
+        if failure is not None:
+            yield failure
 
     async def close(self) -> None:
         if self._channel is not None:
             self._channel.close()
             self._channel = None
 
-    def _open(self, message: GrpcMessage, patience: float) -> Stream[bytes, bytes]:
+    def _open(self, message: GrpcMessage, cardinality: Cardinality, patience: float | None) -> Stream[bytes, bytes]:
         if self._channel is None:
             host, port = self._address.host, self._address.port
             self._channel = Channel(host, port, codec=Bytes(), status_details_codec=RetryDelay(), ssl=self._ssl or None)
         return self._channel.request(
-            SERVICE + message.method,
-            Cardinality.UNARY_UNARY,
-            bytes,
-            bytes,
-            timeout=patience,
-            metadata=dict(message.metadata),
+            SERVICE + message.method, cardinality, bytes, bytes, timeout=patience, metadata=dict(message.metadata)
         )
+
+    def _failure(self, stream: Stream[bytes, bytes], error: Exception) -> GrpcAnswer:
+        """The answer that grpclib's exception stands for; what is no answer is raised as what it means."""
+        if isinstance(error, GRPCError):
+            text = error.message or f"the server answered {error.status.name}"
+            return GrpcAnswer(error.status.value, text, retry_after=_retry_after(stream, error))
+        if isinstance(error, ValueError):  # grpclib's checks of the metadata
+            raise InvalidRequest(f"headers: {error}") from error
+        if isinstance(error, ProtocolError):
+            raise InvalidResponse(str(error)) from error
+        if isinstance(error, TimeoutError) and error.errno is None:
+            raise error  # the deadline, and not the system's own patience with a connection
+        if isinstance(error, TimeoutError):
+            raise ServerUnreachable(f"{self._address} is not reachable: {error}") from error
+        if isinstance(error, OSError | StreamTerminatedError):
+            kind = ConnectionLost if stream.peer is not None else ServerUnreachable
+            raise kind(f"{self._address} is not reachable: {error}") from error
+        raise error
 
 
 def _retry_after(stream: Stream[bytes, bytes], error: GRPCError) -> float | None:

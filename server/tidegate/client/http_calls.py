@@ -13,8 +13,9 @@ import msgspec
 from tidegate.client.answers import from_http
 from tidegate.client.calls import Exchange, LoadParameters
 from tidegate.client.settings import ClientSettings
-from tidegate.protocol import documents, rest
-from tidegate.protocol.errors import InvalidResponse, TidegateError, shown
+from tidegate.protocol import documents, generate, rest
+from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError, shown
+from tidegate.protocol.limits import Limits
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import WISH_FOR_ALL
 from tidegate.protocol.repository import IndexEntry
@@ -24,9 +25,20 @@ T = TypeVar("T")
 
 JSON_LENGTH = "inference-header-content-length"
 TIMEOUT = "x-request-timeout-ms"
+EVENTS = "text/event-stream"
 
 _NOT_NOW = (400, 503)
 """What a server says that is not live or not ready: 400 is Triton's and MLServer's."""
+
+
+class _Failure(msgspec.Struct):
+    """An event that is an error, if it is one: a model's output of that name is no text beside a status."""
+
+    error: str | None = None
+    status: int = 500
+
+
+_FAILURE = msgspec.json.Decoder(_Failure)
 
 
 class HttpMessage(msgspec.Struct, frozen=True):
@@ -39,7 +51,7 @@ class HttpMessage(msgspec.Struct, frozen=True):
 
 
 class HttpAnswer(msgspec.Struct, frozen=True):
-    """A whole answer; the names of ``headers`` are in any case."""
+    """A whole answer, or the data of one event of it; the names of ``headers`` are in any case."""
 
     status: int
     reason: str
@@ -70,10 +82,29 @@ class HttpCalls:
         path, body = f"{_model(request.model_name, request.model_version)}/infer", encoded.join()
 
         def message(remaining: float) -> HttpMessage:
-            told = str(max(1, math.ceil(remaining * 1000)))
-            return HttpMessage("POST", path, {**headers, TIMEOUT: told}, body)
+            return HttpMessage("POST", path, {**headers, TIMEOUT: _milliseconds(remaining)}, body)
 
         return Exchange(message, self._read_response, told=True)
+
+    reads_by_signature = True
+
+    def stream(
+        self, request: InferRequest, tenant: str, signature: ModelMetadata | None
+    ) -> HttpExchange[InferResponse | None]:
+        """By Triton's generate extension: its events are flat JSON, which only the signature makes tensors of."""
+        if signature is None:
+            raise InvalidRequest("generate_stream is read by the model's signature, and none is given")
+        settings = self._settings
+        headers = {**settings.headers, "content-type": "application/json", "accept": EVENTS}
+        if tenant:
+            headers[settings.tenant_header] = tenant
+        path = f"{_model(request.model_name, request.model_version)}/generate_stream"
+        body = generate.encode_request(request, signature)
+
+        def message(remaining: float) -> HttpMessage:
+            return HttpMessage("POST", path, {**headers, TIMEOUT: _milliseconds(remaining)}, body)
+
+        return Exchange(message, partial(_read_event, signature, settings.limits), told=True)
 
     def server_live(self) -> HttpExchange[bool]:
         return self._get("/v2/health/live", _read_flag)
@@ -163,6 +194,32 @@ def _read_flag(answer: HttpAnswer) -> bool:
     except msgspec.DecodeError:
         return True
     return not (isinstance(told, dict) and (told.get("ready") is False or told.get("live") is False))
+
+
+def _read_event(signature: ModelMetadata, limits: Limits, answer: HttpAnswer) -> InferResponse:
+    """One event; an error among them has its status beside it from our servers, and is a failure of others'."""
+    _check(answer)
+    if not is_events(answer.headers):
+        raise InvalidResponse(f"it is of type '{shown(answer.headers.get('content-type', ''))}', expected {EVENTS}")
+    try:
+        failure = _FAILURE.decode(answer.body)
+    except msgspec.DecodeError:
+        failure = _Failure()
+    if failure.error is not None:
+        raise from_http(failure.status, failure.error)
+    try:
+        return generate.decode_response(answer.body, signature, limits)
+    except InvalidRequest as error:  # the decoders speak as servers do
+        raise InvalidResponse(error.message.replace("input", "output", 1)) from error
+
+
+def is_events(headers: Mapping[str, str]) -> bool:
+    """Whether an answer consists of events."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == EVENTS
+
+
+def _milliseconds(remaining: float) -> str:
+    return str(max(1, math.ceil(remaining * 1000)))
 
 
 def _done(answer: HttpAnswer) -> None:

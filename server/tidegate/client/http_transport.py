@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
 import httpx
 
 from tidegate.client.address import Address
 from tidegate.client.answers import ConnectionLost, ServerUnreachable
-from tidegate.client.http_calls import HttpAnswer, HttpMessage
+from tidegate.client.events import EventReader
+from tidegate.client.http_calls import HttpAnswer, HttpMessage, is_events
 from tidegate.client.settings import ClientSettings
-from tidegate.protocol.errors import InvalidRequest, InvalidResponse
+from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError
 
 
 class HttpTransport:
@@ -25,8 +28,37 @@ class HttpTransport:
         )
 
     async def exchange(self, message: HttpMessage, remaining: float, grace: float) -> HttpAnswer:
+        answer = await self._send(message, remaining)
         try:
-            answer = await self._http.send(self._request(message, remaining), stream=True)
+            return HttpAnswer(answer.status_code, answer.reason_phrase, answer.headers, await self._body(answer))
+        except (httpx.DecodingError, httpx.TransportError) as error:
+            raise self._broken(error) from error
+        finally:
+            await answer.aclose()
+
+    async def stream(self, message: HttpMessage, remaining: float) -> AsyncGenerator[HttpAnswer, None]:
+        answer = await self._send(message, remaining)
+        status, reason, headers = answer.status_code, answer.reason_phrase, answer.headers
+        try:
+            if not (answer.is_success and is_events(headers)):
+                yield HttpAnswer(status, reason, headers, await self._body(answer))
+                return
+            events = EventReader(self._most)
+            async for part in answer.aiter_bytes():
+                for data in events.feed(part):
+                    yield HttpAnswer(status, reason, headers, data)
+        except (httpx.DecodingError, httpx.TransportError) as error:
+            raise self._broken(error) from error
+        finally:
+            await answer.aclose()
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _send(self, message: HttpMessage, remaining: float) -> httpx.Response:
+        """The head of the answer; its body is still to be read, and to be closed."""
+        try:
+            return await self._http.send(self._request(message, remaining), stream=True)
         except (httpx.LocalProtocolError, UnicodeEncodeError) as error:
             raise InvalidRequest(f"headers: {error}") from error
         except httpx.ConnectTimeout as error:
@@ -35,18 +67,7 @@ class HttpTransport:
         except (httpx.ConnectError, httpx.ProxyError) as error:
             raise ServerUnreachable(f"{self._address} is not reachable: {error}") from error
         except httpx.TransportError as error:
-            raise self._lost(error) from error
-        try:
-            return HttpAnswer(answer.status_code, answer.reason_phrase, answer.headers, await self._body(answer))
-        except httpx.DecodingError as error:
-            raise InvalidResponse(f"its compression is broken: {error}") from error
-        except httpx.TransportError as error:
-            raise self._lost(error) from error
-        finally:
-            await answer.aclose()
-
-    async def close(self) -> None:
-        await self._http.aclose()
+            raise self._broken(error) from error
 
     def _request(self, message: HttpMessage, remaining: float) -> httpx.Request:
         # Only connecting has a time of its own, to be told from a server that does not answer.
@@ -69,5 +90,7 @@ class HttpTransport:
             parts.append(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _lost(self, error: httpx.TransportError) -> ConnectionLost:
+    def _broken(self, error: httpx.DecodingError | httpx.TransportError) -> TidegateError:
+        if isinstance(error, httpx.DecodingError):
+            return InvalidResponse(f"its compression is broken: {error}")
         return ConnectionLost(f"{self._address} is not reachable: {error or type(error).__name__}")

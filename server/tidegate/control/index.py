@@ -33,10 +33,15 @@ class Standing(msgspec.Struct, frozen=True):
     """Models that were unloaded on request."""
 
 
+def known(standing: Standing) -> set[Key]:
+    """Every version that lies there or of which anything runs."""
+    offered = {(model, version) for model, versions in standing.survey.offers.items() for version in versions}
+    return offered | set(standing.live) | set(standing.ending)
+
+
 def index(standing: Standing) -> tuple[IndexEntry, ...]:
     """By name and number."""
-    offered = {(model, version) for model, versions in standing.survey.offers.items() for version in versions}
-    keys = offered | set(standing.live) | set(standing.ending)
+    keys = known(standing)
     problems = {*standing.survey.problems} - {model for model, _ in keys}
     keys |= {(model, "") for model in problems}
     return tuple(_entry(standing, *key) for key in sorted(keys, key=lambda key: (key[0], len(key[1]), key[1])))

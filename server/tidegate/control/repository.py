@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidegate.control.index import UNLOADED, Key, Standing, index, unavailable
+from tidegate.control.index import UNLOADED, Key, Standing, index, known, unavailable
 from tidegate.control.lease import Lease
 from tidegate.control.model import Model
 from tidegate.control.offer import Offer, Survey, steps, touched
@@ -59,6 +59,10 @@ class Observer(Protocol):
         """It is routed to no more, and nothing has taken its place."""
         ...
 
+    def gone(self, model: str, version: str) -> None:
+        """It does not lie there any more, and nothing of it runs."""
+        ...
+
 
 class Operation(msgspec.Struct):
     """What is done with a model."""
@@ -97,6 +101,7 @@ class Repository:
         self._looking: asyncio.Task[Survey] | None = None
         self._routing: asyncio.Handle | None = None
         self._stopping = False
+        self._known_now: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"<Repository {len(self._live)} models, {len(self._operations)} operations, {len(self._endings)} ending>"
@@ -117,15 +122,15 @@ class Repository:
             self._live[model] = {version: Lease(offer, self._make(offer)) for version, offer in versions.items()}
         self._route()
 
-    async def start(self) -> list[TidegateError | None]:
+    async def start(self) -> list[BaseException | None]:
         """Load everything that ``open`` has made; returns what became of each version.
 
         One that fails stays, and answers why: it may be late, and answer after all.
         """
-        results: list[TidegateError | None] = []
+        results: list[BaseException | None] = []
 
         async def start(leases: list[Lease]) -> None:
-            found = await asyncio.gather(*(self._start(lease, wake=False) for lease in leases))
+            found = await asyncio.gather(*(self._start(lease, wake=False) for lease in leases), return_exceptions=True)
             results.extend(found)
             for failure in filter(None, found):
                 raise failure
@@ -146,12 +151,11 @@ class Repository:
 
     async def load(self, model: str) -> None:
         """See the port. A load that is under way is joined."""
+        if model not in self._operations:
+            await self._known(model)
         while (operation := self._operations.get(model)) is not None and operation.verb != "load":
             await asyncio.wait({operation.task})
-        if operation is None:
-            await self._known(model)
-            operation = self._operations.get(model) or self._begin(model, "load", self._load(model, wake=True))
-        await self._join(model, operation)
+        await self._join(model, operation or self._begin(model, "load", self._load(model, wake=True)))
         timeout = self._settings.ready_timeout
         for lease in list(self._live.get(model, {}).values()):  # a load that was joined may have left them asleep
             await lease.model.wake(timeout)
@@ -171,11 +175,13 @@ class Repository:
         """
         survey = await self.look()
         models = touched(survey, [lease.offer for lease in self.leases], list(paths))
-        await asyncio.gather(*(self._follow(model) for model in models if model not in self._unloaded))
+        await asyncio.gather(*(self._follow(model) for model in models))
 
     async def _follow(self, model: str) -> None:
         while (operation := self._operations.get(model)) is not None:
             await asyncio.wait({operation.task})  # it may have looked before the change
+        if model in self._unloaded:
+            return
         survey = self._survey
         offered = survey.offers.get(model, {})
         served = {version: lease.offer for version, lease in self._live.get(model, {}).items()}
@@ -194,7 +200,10 @@ class Repository:
         return versions[version].model.configuration()
 
     async def look(self) -> Survey:
-        """What lies on disk now. Whoever asks meanwhile gets the same answer."""
+        """What lies on disk now. Who asks during a look shares the next one: this one has begun too early."""
+        under_way = self._looking
+        if under_way is not None:
+            await asyncio.wait({under_way})
         if self._looking is None:
             self._looking = asyncio.create_task(asyncio.to_thread(self._look))
             self._looking.add_done_callback(self._looked)
@@ -289,18 +298,24 @@ class Repository:
         self._starting.update(fresh)
         self._route()
         try:
+            # With the exceptions as results, so that none of them is still being started when one has raised.
             results = await asyncio.gather(
-                *(self._start(lease, wake or lease.offer.version in awake) for lease in fresh)
+                *(self._start(lease, wake or lease.offer.version in awake) for lease in fresh), return_exceptions=True
             )
-        except asyncio.CancelledError:
+            for fault in results:
+                if fault is not None and not isinstance(fault, TidegateError):
+                    raise fault
+        except BaseException:  # broken off, or a fault of ours
             for lease in fresh:
                 lease.model.kill()
-                self._end(lease, 0.0)
+            endings = [self._end(lease, 0.0) for lease in fresh]
+            if endings:
+                await asyncio.wait(endings)  # who breaks it off waits until nothing is left of it
             raise
         finally:
             self._starting.difference_update(fresh)
         for lease, failure in zip(fresh, results, strict=True):
-            if failure is not None:
+            if isinstance(failure, TidegateError):
                 failures.append(failure)
                 lease.model.kill()
                 self._end(lease, 0.0)
@@ -346,16 +361,17 @@ class Repository:
         live = self._live.get(model, {})
         gone = {version: live[version] for version in versions}
         if gone:
+            for lease in gone.values():
+                self._end(lease, None)  # a task: it begins once nothing leads there any more
             self._serve(model, {version: lease for version, lease in live.items() if version not in gone})
             for lease in gone.values():
-                self._end(lease, None)
                 self._observer.unloaded(lease.offer)
 
     async def _unload(self, model: str) -> None:
         self._unloaded.add(model)
         leases = self._live.get(model, {}).values()
-        self._serve(model, {})
         endings = [self._end(lease, self._settings.stop_timeout) for lease in leases]
+        self._serve(model, {})
         if endings:
             await asyncio.wait(endings)
         for lease in leases:
@@ -400,4 +416,8 @@ class Repository:
             self._routing.cancel()
             self._routing = None
         if not self._stopping:
-            self._publish(self.leases, unavailable(self._standing()))
+            standing = self._standing()
+            self._publish(self.leases, unavailable(standing))
+            before, self._known_now = self._known_now, known(standing)
+            for key in before - self._known_now:
+                self._observer.gone(*key)

@@ -205,6 +205,11 @@ class DataPlane:
             found = self._bound[key] = self.metrics.bind(*key)
         return found
 
+    def forget(self, model: str, version: str) -> None:
+        """Drop the metrics of a version that is gone for good: they would grow with every version there ever was."""
+        self._bound.pop((model, version), None)
+        self.metrics.forget(model, version)
+
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
         """The statistics of one version, of all versions of a model (``version`` ""), or of all models (``model`` "").
 

@@ -62,6 +62,9 @@ class Metrics:
             self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
         )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
+        self._by_revision = (
+            self._requests, self._duration, self._inflight, self._rows, self._ready, self._loads, self._restarts,
+        )  # fmt: skip
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
 
@@ -80,8 +83,14 @@ class Metrics:
         self._revisions.watch(model, version, read)
 
     def unwatch(self, model: str, version: str) -> None:
-        """Show its statistics no more. What was counted for it stays, for it has happened."""
+        """Show its statistics no more. What was counted for it stays until it is forgotten, for it has happened."""
         self._revisions.unwatch(model, version)
+
+    def forget(self, model: str, version: str) -> None:
+        """Drop everything that was counted for a version that is gone for good; one that comes back begins at 0."""
+        labels = {"model": model, "version": version}
+        for metric in self._by_revision:
+            metric.remove_by_labels(labels)
 
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""

@@ -1,8 +1,9 @@
 """ModelStreamInfer: many requests on one call, each answered by any number of responses, in Triton's form.
 
 The responses of one request come in order, those of different requests as they are made. An error answers its request
-and leaves the call open. A request is read when there is room for it, and a response is asked for when the one before
-is on its way, so that a client that does not read is waited for all the way back to the model.
+and leaves the call open, unless the metadata ``triton_grpc_error`` wishes that it ends the call, with its status. A
+request is read when there is room for it, and a response is asked for when the one before is on its way, so that a
+client that does not read is waited for all the way back to the model.
 """
 
 from __future__ import annotations
@@ -32,18 +33,22 @@ class Conversation:
         self._plane = plane
         self._call = call
         self._room = asyncio.Semaphore(most)
-        self._replies: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
+        self._ends = (b"triton_grpc_error", b"true") in call.metadata
+        self._replies: asyncio.Queue[bytes | TidegateError | None] = asyncio.Queue(maxsize=1)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def replies(self, messages: AsyncIterator[Buffer]) -> AsyncGenerator[bytes, None]:
         """The encoded responses to all messages. Closing it withdraws the requests.
 
         Raises:
-            TidegateError: the messages broke off; what came before is answered.
+            TidegateError: the messages broke off; what came before is answered. Or a request has failed, where that is
+                to end the call.
         """
         reader = asyncio.create_task(self._read(messages))
         try:
             while (reply := await self._replies.get()) is not None:
+                if isinstance(reply, TidegateError):
+                    raise reply
                 yield reply
             await reader
         finally:
@@ -101,7 +106,8 @@ class Conversation:
         finally:
             self._plane.answered(route, "grpc", error, perf_counter() - begun)
         if error is not None:
-            await self._replies.put(grpc.encode_stream_error(error.message, final(head, True)))
+            told = error if self._ends else grpc.encode_stream_error(error.message, final(head, True))
+            await self._replies.put(told)
 
     async def _respond(self, route: Route, request: InferRequest, raw: bool, head: InferResponse) -> None:
         plane, call = self._plane, self._call

@@ -23,7 +23,6 @@ from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import GenerateTarget
 from tidegate.gateway.routes import Route
 from tidegate.protocol import generate
-from tidegate.protocol.documents import encode_error
 from tidegate.protocol.errors import RequestCancelled, TidegateError
 from tidegate.protocol.messages import InferRequest
 
@@ -123,7 +122,7 @@ class GenerateRoute:
 
     async def _fail(self, error: TidegateError, events: Events, body: RequestBody, scope: Scope, send: Send) -> None:
         if events.begun:  # its status has gone out, so that the error can only be an event
-            await events.say(encode_error(error))
+            await events.say(generate.encode_failure(error))
             await events.end()
         else:
             await refuse(error_reply(error), body, scope, send, self._settings.linger)

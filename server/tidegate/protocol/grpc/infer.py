@@ -144,6 +144,20 @@ def encode_stream_error(message: str, response: InferResponse) -> bytes:
     return error + encode_stream_response(response, raw=False)
 
 
+def decode_stream_response(data: Buffer, limits: Limits) -> tuple[str, InferResponse]:
+    """The error of a ModelStreamInferResponse, "" where it is none, and the response in it.
+
+    Raises:
+        InvalidRequest: as with ``decode_infer_response``.
+    """
+    head, responses = wire.split(data, _STREAMED, {})
+    try:
+        told = pb.ModelStreamInferResponse.FromString(head).error_message
+    except DecodeError as error:
+        raise not_protobuf("ModelStreamInferResponse") from error
+    return told, decode_infer_response(responses[-1] if responses else b"", limits)
+
+
 def _parse_request(data: Buffer, limits: Limits) -> tuple[pb.ModelInferRequest, Sequence[Buffer]]:
     try:
         if len(data) <= wire.SMALL:
