@@ -39,7 +39,7 @@ class DataApplication:
         if target is None and wish is None:
             await self._pages(scope, receive, send)
         elif scope["method"] == "POST":
-            try:  # not suppress(), which would cost every request more than finding its route
+            try:  # not suppress(), which is three calls more for every request
                 if isinstance(target, InferTarget):
                     await self._infer.answer(target, scope, receive, send)
                 elif isinstance(target, GenerateTarget):
