@@ -20,6 +20,7 @@ from tidegate.runtimes.sample import Sample
 from tidegate.storage.config import BatcherConfig, ModelConfig
 from tidegate.telemetry.collector import RevisionCollector
 from tidegate.telemetry.metrics import Metrics
+from tidegate.telemetry.traffic import TrafficCollector
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 OWN = {"name": "–", "untrusted": "off", "option": "–", "output": "text", "debug": "off"}
@@ -100,10 +101,10 @@ def test_every_metric_is_listed() -> None:
 
 @pytest.mark.parametrize("row", rows("metrics.md", "`tidegate_"), ids=lambda row: row[0])
 def test_the_labels_of_a_metric_are_listed(row: list[str]) -> None:
-    """As prometheus_client knows them: of a metric that is counted, or of one that is read off the statistics."""
+    """As prometheus_client knows them: of a metric that it counts itself, or of one that is read off what we count."""
     name, _, labels, _ = row
     owner: Any = Metrics("1").registry._names_to_collectors[name]
-    if isinstance(owner, RevisionCollector):
+    if isinstance(owner, (RevisionCollector, TrafficCollector)):
         owner = next(family for family in owner.describe() if family.name == name.removesuffix("_total"))
     assert list(owner._labelnames) == re.findall(r"\w+", labels)
 

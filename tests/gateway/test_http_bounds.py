@@ -117,7 +117,7 @@ def test_a_caller_that_does_not_take_its_answer_is_dropped() -> None:
     body = b'{"inputs":[{"name":"fp32","datatype":"FP32","shape":[1,2000001],"data":[%s]}]}' % numbers
     with served(identity_route("m"), http=HttpSettings(write_timeout=0.05)) as server, server.connect() as connection:
         connection.send(infer(body))
-        server.until(lambda: server.plane.bound(server.plane.routes.resolve("m")).rows._value.get() == 1)
+        server.until(lambda: server.plane.traffic(server.plane.routes.resolve("m")).rows == 1)
         server.until(lambda: server.state == "0 connections, 0 requests")
 
 

@@ -215,9 +215,9 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     metrics = Metrics("0")
     for version in ("1", "2"):
         bound = metrics.bind("m", version)
-        bound.answered("http", 200, 0.1)
-        bound.inflight.inc()
-        bound.rows.inc()
+        bound.traffic.answered("http", 200, 0.1)
+        bound.traffic.inflight += 1
+        bound.traffic.rows += 1
         bound.ready.set(1)
         bound.load_seconds.observe(1.0)
         bound.restarted("crashed")
@@ -226,7 +226,7 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     text = metrics.exposition().decode()
     assert 'version="1"' not in text
     assert text.count('version="2"') > 6
-    metrics.bind("m", "1").answered("http", 200, 0.1)
+    metrics.bind("m", "1").traffic.answered("http", 200, 0.1)
     assert (
         'tidegate_requests_total{code="200",model="m",protocol="http",version="1"} 1.0' in metrics.exposition().decode()
     )

@@ -36,7 +36,8 @@ from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadat
 from tidegate.protocol.parameters import PRIORITY, TIMEOUT
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
-from tidegate.telemetry.metrics import Metrics, Protocol, RevisionMetrics
+from tidegate.telemetry.metrics import Metrics, Protocol
+from tidegate.telemetry.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ class DataPlane:
         self._anybody = caller_of(None, "", settings.caller)
         self.leaving = False
         self.draining = False
-        self._bound: dict[tuple[str, str], RevisionMetrics] = {}
+        self._traffic: dict[tuple[str, str], Traffic] = {}
         self._inflight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -197,17 +198,17 @@ class DataPlane:
             return self._anybody  # as good as always
         return caller_of(priority, tenant, self.settings.caller)
 
-    def bound(self, route: Route) -> RevisionMetrics:
-        """The metrics of a route, bound on first use."""
+    def traffic(self, route: Route) -> Traffic:
+        """The counts of a route, bound on first use."""
         key = (route.model, route.version)
-        found = self._bound.get(key)
+        found = self._traffic.get(key)
         if found is None:
-            found = self._bound[key] = self.metrics.bind(*key)
+            found = self._traffic[key] = self.metrics.bind(*key).traffic
         return found
 
     def forget(self, model: str, version: str) -> None:
         """Drop the metrics of a version that is gone for good: they would grow with every version there ever was."""
-        self._bound.pop((model, version), None)
+        self._traffic.pop((model, version), None)
         self.metrics.forget(model, version)
 
     def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
@@ -240,18 +241,18 @@ class DataPlane:
         elif self.draining:  # who waited for the signature had been accepted before
             raise ShuttingDown
         check_request(request, signature)
-        metrics = self.bound(route)
-        begun = self._begin(metrics)
+        traffic = self.traffic(route)
+        begun = self._begin(traffic)
         try:
             if signature.decoupled:
                 answer = await self._only(route, request, deadline, caller)
             else:
                 answer = await route.backend.infer(request, deadline, caller)
         except BaseException as error:
-            self._failed(route, metrics, begun, error)
+            self._failed(route, traffic, begun, error)
             raise
-        self._end(route, metrics, begun, True)
-        metrics.rows.inc(rows_of(request, signature))
+        self._end(route, traffic, begun, True)
+        traffic.rows += rows_of(request, signature)
         return answer
 
     async def stream(
@@ -271,17 +272,17 @@ class DataPlane:
         if self.draining:
             raise ShuttingDown
         check_request(request, signature)
-        metrics = self.bound(route)
-        begun = self._begin(metrics)
+        traffic = self.traffic(route)
+        begun = self._begin(traffic)
         try:
             async with aclosing(route.backend.stream(request, deadline, caller)) as answers:
                 async for answer in answers:
                     yield answer
         except BaseException as error:
-            self._failed(route, metrics, begun, error)
+            self._failed(route, traffic, begun, error)
             raise
-        self._end(route, metrics, begun, True)
-        metrics.rows.inc(rows_of(request, signature))
+        self._end(route, traffic, begun, True)
+        traffic.rows += rows_of(request, signature)
 
     async def _only(self, route: Route, request: InferRequest, deadline: float, caller: Caller) -> Answer:
         """The one answer of a decoupled model, where there is room for one."""
@@ -298,26 +299,26 @@ class DataPlane:
 
     # Not a context manager: one costs more than all that is done here, for every request.
 
-    def _begin(self, metrics: RevisionMetrics) -> float:
+    def _begin(self, traffic: Traffic) -> float:
         """A request is executed from here on; when that is, for its end."""
-        metrics.inflight.inc()
+        traffic.inflight += 1
         self._enter()
         return perf_counter()
 
-    def _failed(self, route: Route, metrics: RevisionMetrics, begun: float, error: BaseException) -> None:
+    def _failed(self, route: Route, traffic: Traffic, begun: float, error: BaseException) -> None:
         """Count a request that ends with an error or is withdrawn.
 
         Raises:
             InternalError: the error is a foreign one.
         """
-        self._end(route, metrics, begun, False)
+        self._end(route, traffic, begun, False)
         if isinstance(error, Exception) and not isinstance(error, TidegateError):
             log.error("unexpected error while model %s answered", route.model, exc_info=error)
             raise InternalError from error
 
-    def _end(self, route: Route, metrics: RevisionMetrics, begun: float, succeeded: bool) -> None:
+    def _end(self, route: Route, traffic: Traffic, begun: float, succeeded: bool) -> None:
         route.outcomes.ended(succeeded=succeeded, seconds=perf_counter() - begun)
-        metrics.inflight.dec()
+        traffic.inflight -= 1
         self._leave()
 
     def answered(self, route: Route | None, protocol: Protocol, error: TidegateError | None, seconds: float) -> None:
@@ -326,7 +327,7 @@ class DataPlane:
         if route is None:
             self.metrics.refused(protocol, code)
         else:
-            self.bound(route).answered(protocol, code, seconds)
+            self.traffic(route).answered(protocol, code, seconds)
 
     def leave(self) -> None:
         """Report not ready from now on, while requests are still taken: load balancers need time to notice."""

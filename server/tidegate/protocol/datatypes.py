@@ -37,18 +37,10 @@ class Datatype(StrEnum):
     stored: np.dtype[np.generic]
     """numpy's type of the bytes as they travel; uint16 for BF16, object for BYTES."""
 
-    @property
-    def raw_only(self) -> bool:
-        """FP16 and BF16 have no JSON form and no typed gRPC field: they travel as raw bytes alone."""
-        return self in (Datatype.FP16, Datatype.BF16)
-
-    @property
-    def is_float(self) -> bool:
-        return self in (Datatype.FP16, Datatype.BF16, Datatype.FP32, Datatype.FP64)
-
-    @property
-    def is_integer(self) -> bool:
-        return self.stored.kind in "iu" and self is not Datatype.BF16
+    raw_only: bool
+    """FP16 and BF16 have no JSON form and no typed gRPC field: they travel as raw bytes alone."""
+    is_float: bool
+    is_integer: bool
 
     @classmethod
     def of(cls, dtype: npt.DTypeLike) -> Datatype:
@@ -86,6 +78,9 @@ _STORED = {
 for _member in Datatype:
     _member.stored = np.dtype(_STORED[_member.value])
     _member.itemsize = 0 if _member is Datatype.BYTES else _member.stored.itemsize
+    _member.raw_only = _member in (Datatype.FP16, Datatype.BF16)
+    _member.is_float = _member is Datatype.BF16 or _member.stored.kind == "f"
+    _member.is_integer = _member is not Datatype.BF16 and _member.stored.kind in "iu"
 
 _BY_NUMPY = {
     member.stored.newbyteorder("<").str: member for member in Datatype if member not in (Datatype.BF16, Datatype.BYTES)

@@ -65,7 +65,7 @@ def decode_data(name: str, datatype: Datatype, shape: Sequence[int], raw: msgspe
     depth = bracket_depth(raw, len(natural))
     if depth not in (1, len(natural)):
         raise InvalidTensor(name, _wrong_depth(depth, len(natural)))
-    check_amount(name, datatype, raw, count if depth == 1 else prod(size or 1 for size in natural))
+    check_amount(name, datatype, raw, count if count or depth == 1 else prod(size or 1 for size in natural))
     nested = parse_nested(name, datatype, raw, depth)
     flat = nested if depth == 1 else flatten(name, nested, natural)
     if len(flat) != count:
@@ -102,9 +102,9 @@ def check_amount(name: str, datatype: Datatype, raw: msgspec.Raw, most: int) -> 
     Raises:
         InvalidTensor: it holds more.
     """
-    view = np.frombuffer(raw, dtype=np.uint8)
-    if view.size < COUNTED_FROM:
+    if len(memoryview(raw)) < COUNTED_FROM:
         return
+    view = np.frombuffer(raw, dtype=np.uint8)
     if datatype is Datatype.BYTES:
         quotes = view == ord('"')
         escaped = quotes[1:] & (view[:-1] == ord("\\"))
@@ -123,11 +123,10 @@ def parse_nested(name: str, datatype: Datatype, raw: msgspec.Raw, depth: int, wh
     Raises:
         InvalidTensor: it nests otherwise, or holds an element of another type.
     """
-    element = json_type(datatype)
     try:
-        found: list[Any] = _decoder(element, depth).decode(raw)
+        found: list[Any] = _decoder(datatype, depth).decode(raw)
     except msgspec.ValidationError as error:
-        raise InvalidTensor(name, _wrong_element(error, _EXPECTED[element], where)) from error
+        raise InvalidTensor(name, _wrong_element(error, _EXPECTED[json_type(datatype)], where)) from error
     except msgspec.DecodeError as error:
         raise InvalidTensor(name, malformed(error, where)) from error
     except UnicodeDecodeError as error:
@@ -208,8 +207,8 @@ def _fits(packer: struct.Struct, value: float) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
-    nested = element
+def _decoder(datatype: Datatype, depth: int) -> msgspec.json.Decoder[Any]:
+    nested = json_type(datatype)  # not the key: a Union is slow to hash
     for _ in range(depth):
         nested = GenericAlias(list, nested)
     return msgspec.json.Decoder(nested)

@@ -19,7 +19,7 @@ from tidegate.protocol.json_document import read
 from tidegate.protocol.limits import Limits
 from tidegate.protocol.parameters import check_name, checked, size_of, without_size
 from tidegate.protocol.shapes import check_shape
-from tidegate.protocol.tensors import Buffer, Parameter, Tensor
+from tidegate.protocol.tensors import NO_PARAMETERS, Buffer, Parameter, Tensor
 
 JsonParameters = dict[str, Parameter] | None
 
@@ -98,7 +98,7 @@ def decode_tensors(items: Sequence[JsonTensor], where: str, tail: memoryview, li
     check_names([item.name for item in items], where, limits)
     tensors, start = [], 0
     for index, (item, size) in enumerate(zip(items, sizes, strict=True)):
-        own = checked(f"{where}[{index}]", item.parameters, limits)
+        own = checked(f"{where}[{index}]", item.parameters, limits) if item.parameters else NO_PARAMETERS
         count = check_shape(item.name, item.shape, item.datatype, limits)
         data: Buffer
         if size is None:

@@ -214,6 +214,9 @@ def _wanted(items: Sequence[JsonOutput], limits: Limits) -> tuple[RequestedOutpu
     check_names([item.name for item in items], "outputs", limits)
     wanted = []
     for index, item in enumerate(items):
+        if not item.parameters:
+            wanted.append(RequestedOutput(item.name))
+            continue
         where = f"outputs[{index}]"
         parameters = checked(where, item.parameters, limits)
         flag(where, parameters, WISH)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import InvalidTensor, shown
 from tidegate.protocol.limits import Limits
 
 
+@lru_cache(maxsize=64)  # of few values, for every tensor
 def most_elements(datatype: Datatype, limits: Limits) -> int:
     """How many elements a tensor may have: what fits the larger of the body limits in binary form.
 

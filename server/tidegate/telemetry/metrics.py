@@ -1,24 +1,21 @@
 """The one list of metrics.
 
-A metric exists only if it stands here, where events are counted as they happen, or in ``families.py``, where it is read
-off the statistics of a revision. The registry is a value that its owner makes, so that two gateways, or two tests,
-never share one. Labels are bound when a revision loads: the hot path touches bound children and looks nothing up.
+A metric exists only if it stands here, where events are counted as they happen, in ``traffic.py``, where requests are,
+or in ``families.py``, where it is read off the statistics of a revision. The registry is a value that its owner makes,
+so that two gateways, or two tests, never share one. Labels are bound when a revision loads.
 Tensor names never become labels, because models name tensors as they like.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from tidegate.telemetry.collector import Read, RevisionCollector
+from tidegate.telemetry.traffic import SECONDS, Protocol, Traffic, TrafficCollector
 
-Protocol = Literal["http", "grpc"]
-
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""From 0.5 ms: a small model answers in under one, and Prometheus' own first bucket is 5 ms."""
+__all__ = ["SECONDS", "Metrics", "Protocol", "RevisionMetrics"]
 
 
 class Metrics:
@@ -27,16 +24,8 @@ class Metrics:
     def __init__(self, version: str) -> None:
         disable_created_metrics()  # a second series per series, which nobody asks for
         self.registry = CollectorRegistry()
-        self._requests = self._counter("requests", "Requests by outcome", "model", "version", "protocol", "code")
-        self._duration = Histogram(
-            "tidegate_request_duration_seconds",
-            "Time from a request's arrival to its encoded response",
-            ["model", "version", "protocol"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self._inflight = self._gauge("inflight_requests", "Requests accepted and not yet answered", "model", "version")
-        self._rows = self._counter("rows", "Rows (items of the batch dimension) answered", "model", "version")
+        self._traffic: dict[tuple[str, str], Traffic] = {}
+        self.registry.register(TrafficCollector(self._traffic))
         self._ready = self._gauge("model_ready", "1 while the model answers", "model", "version")
         self._loads = Histogram(
             "tidegate_model_load_duration_seconds",
@@ -62,9 +51,7 @@ class Metrics:
             self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
         )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
-        self._by_revision = (
-            self._requests, self._duration, self._inflight, self._rows, self._ready, self._loads, self._restarts,
-        )  # fmt: skip
+        self._by_revision = (self._ready, self._loads, self._restarts)
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
 
@@ -75,7 +62,7 @@ class Metrics:
         return Gauge(f"tidegate_{name}", text, labels, registry=self.registry)
 
     def bind(self, model: str, version: str) -> RevisionMetrics:
-        """The metrics of one revision, its labels bound."""
+        """The metrics of one revision, its labels bound. Bound again it counts on: what happened has happened."""
         return RevisionMetrics(self, model, version)
 
     def watch(self, model: str, version: str, read: Read) -> None:
@@ -88,6 +75,7 @@ class Metrics:
 
     def forget(self, model: str, version: str) -> None:
         """Drop everything that was counted for a version that is gone for good; one that comes back begins at 0."""
+        self._traffic.pop((model, version), None)
         labels = {"model": model, "version": version}
         for metric in self._by_revision:
             metric.remove_by_labels(labels)
@@ -136,23 +124,13 @@ class ActivationMetrics:
 
 
 class RevisionMetrics:
-    """One revision's children. ``code`` is the HTTP status in both protocols, so that one query covers both."""
+    """One revision's: ``traffic`` is for the data plane to count, the children for its replicas."""
 
     def __init__(self, metrics: Metrics, model: str, version: str) -> None:
-        self.inflight = metrics._inflight.labels(model, version)
-        self.rows = metrics._rows.labels(model, version)
+        self.traffic = metrics._traffic.setdefault((model, version), Traffic())
         self.ready = metrics._ready.labels(model, version)
         self.load_seconds = metrics._loads.labels(model, version)
-        self._duration = {p: metrics._duration.labels(model, version, p) for p in ("http", "grpc")}
-        self._requests = lru_cache(maxsize=64)(
-            lambda protocol, code: metrics._requests.labels(model, version, protocol, str(code))
-        )
         self._restarts = lru_cache(maxsize=16)(lambda reason: metrics._restarts.labels(model, version, reason))
-
-    def answered(self, protocol: Protocol, code: int, seconds: float) -> None:
-        """Count one answer and its duration in seconds."""
-        self._requests(protocol, code).inc()
-        self._duration[protocol].observe(seconds)
 
     def restarted(self, reason: str) -> None:
         """Count a replica that had to be started again."""

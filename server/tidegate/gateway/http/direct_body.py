@@ -11,11 +11,28 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
 SMALLEST = 128 * 1024
 """Bytes of a body from which on changing the protocol costs less than the copies."""
 
 RECEIVE_INTO = "receive_into"
 """Key of a scope's state: ``await receive_into(view, received)`` fills the view with the rest of the body."""
+
+
+BODY_AT_ONCE = "body_at_once"
+"""Key of a scope's state: ``body_at_once()`` is what is left of the body, or None if some of it is still to come."""
+
+
+def body_at_once(cycle: RequestResponseCycle) -> bytes | None:
+    """A body that has come with its head needs no message. What this leaves of ``cycle`` is what ``receive`` would."""
+    if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected or cycle.response_complete:
+        return None
+    body = bytes(cycle.body)
+    cycle.body = bytearray()
+    cycle.message_event.clear()
+    cycle.flow.resume_reading()
+    return body
 
 
 class DirectBody(asyncio.BufferedProtocol):

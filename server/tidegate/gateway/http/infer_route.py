@@ -10,6 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
+from tidegate.gateway.http.direct_reply import BUFFERED, REPLY_AT_ONCE
 from tidegate.gateway.http.protocol import REFUSAL
 from tidegate.gateway.http.replies import Reply, error_reply
 from tidegate.gateway.http.request_body import OFF_LOOP, RequestBody
@@ -24,9 +25,6 @@ from tidegate.protocol.messages import InferRequest, InferResponse
 
 LINGERED = 1 << 20
 """Bytes of a refused body that are still read, so that the refusal is not lost in a reset."""
-
-BUFFERED = 64 * 1024
-"""Bytes that the transport buffers before it makes a sender wait."""
 
 
 class InferRoute:
@@ -58,8 +56,9 @@ class InferRoute:
         if body is not None:
             self._budget.give(body.held)
         if error is None:
-            with self._budget.holding(len(reply.body)):
-                await respond(reply, send)
+            if not scope["state"][REPLY_AT_ONCE](reply):
+                with self._budget.holding(len(reply.body)):
+                    await respond(reply, send)
         elif not isinstance(error, RequestCancelled):
             body = body or RequestBody(body_head(scope["headers"]), scope, receive)
             await refuse(reply, body, scope, send, self._settings.linger)
@@ -77,6 +76,8 @@ class InferRoute:
             reply = self._encode(target, answer.response, request)
         finally:
             answer.release()
+        if not head.accept_encoding or len(reply.body) < self._settings.min_compress_bytes:
+            return reply
         return await self._compressed(reply, head.accept_encoding)
 
     async def _decode(
@@ -104,8 +105,6 @@ class InferRoute:
         return Reply(200, (*BINARY_HEADERS, length), encoded.join())
 
     async def _compressed(self, reply: Reply, accepted: str) -> Reply:
-        if not accepted or len(reply.body) < self._settings.min_compress_bytes:
-            return reply
         encoding = choose_encoding(accepted)
         if encoding is None:
             return reply
@@ -154,7 +153,8 @@ async def refuse(reply: Reply, body: RequestBody, scope: Scope, send: Send, ling
         with suppress(asyncio.CancelledError):  # the rest came too late, or the caller left; the answer stands
             await body.drain()
     if body.arrived:
-        await respond(reply, send)
+        if not scope["state"][REPLY_AT_ONCE](reply):
+            await respond(reply, send)
         return
     await respond(reply, send, close=True, more_body=True)
     with suppress(TimeoutError, asyncio.CancelledError):  # either way it is time to close

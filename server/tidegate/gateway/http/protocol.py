@@ -22,8 +22,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tidegate.gateway.http.direct_body import RECEIVE_INTO, DirectBody
-from tidegate.gateway.http.replies import raw_error
+from tidegate.gateway.http.direct_body import BODY_AT_ONCE, RECEIVE_INTO, DirectBody, body_at_once
+from tidegate.gateway.http.direct_reply import REPLY_AT_ONCE, reply_at_once
+from tidegate.gateway.http.replies import Reply, raw_error
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.protocol.errors import (
     HeadersTooLarge,
@@ -156,6 +157,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_arrival_timer()
         self.scope["state"][RECEIVE_INTO] = self.receive_into
+        self.scope["state"][BODY_AT_ONCE] = self.body_at_once
+        self.scope["state"][REPLY_AT_ONCE] = self.reply_at_once
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -205,6 +208,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         finally:
             if self.transport.get_protocol() is direct:  # it was given up
                 self._switch(self)
+
+    def body_at_once(self) -> bytes | None:
+        """The body of the request being answered, if nothing of it is still to come."""
+        return None if self._running is None else body_at_once(self._running[0])
+
+    def reply_at_once(self, reply: Reply) -> bool:
+        """Send the reply of the request being answered, if nothing about it is unusual; whether it did."""
+        return self._running is not None and reply_at_once(self._running[0], reply)
 
     def cut(self) -> None:
         """Answer at once, with ShuttingDown, what is still being answered."""

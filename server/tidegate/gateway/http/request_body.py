@@ -11,7 +11,7 @@ import numpy as np
 from starlette.types import Receive, Scope
 
 from tidegate.gateway.budget import Budget
-from tidegate.gateway.http.direct_body import RECEIVE_INTO, SMALLEST
+from tidegate.gateway.http.direct_body import BODY_AT_ONCE, RECEIVE_INTO, SMALLEST
 from tidegate.gateway.http.request_head import RequestHead
 from tidegate.protocol.compression import inflate
 from tidegate.protocol.errors import PayloadTooLarge, RequestCancelled
@@ -111,6 +111,10 @@ class RequestBody:
             self.arrived = True
 
     async def _chunk(self) -> bytes:
+        whole: bytes | None = self._scope["state"][BODY_AT_ONCE]()
+        if whole is not None:
+            self.arrived = True
+            return whole
         message = await self._receive()
         if message["type"] != "http.request":
             raise RequestCancelled("the caller went away")
