@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tidegate.protocol.errors import InvalidResource, ResourceConflict, ResourceNotFound
@@ -100,7 +102,7 @@ async def test_a_precondition_that_does_not_hold_is_a_conflict(
         assert await names(store) == []
 
 
-async def family(store: Store, **grandchild: object) -> Document:
+async def family(store: Store, **grandchild: Any) -> Document:
     """iris owns child, which owns grandchild; shared has another owner beside."""
     owner = await store.create(service())
     other = await store.create(service("other"))

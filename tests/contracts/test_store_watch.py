@@ -184,7 +184,7 @@ async def test_what_is_no_version_is_refused(setup: Setup, since: str) -> None:
 async def test_a_slow_watch_is_ended_and_the_others_are_not(setup: Setup) -> None:
     """Who does not read is ended with 410 when its queue is full, and holds no changes after that."""
     async with setup.open(watch_queue=3) as store, store.watch(KIND) as slow, store.watch(KIND) as quick:
-        waiting = [asyncio.create_task(anext(slow)), asyncio.create_task(anext(quick))]
+        waiting = [asyncio.ensure_future(anext(slow)), asyncio.ensure_future(anext(quick))]
         await store.create(service("first"))
         assert [told(await task) for task in waiting] == [("ADDED", "first")] * 2
         for number in range(4):
@@ -199,7 +199,7 @@ async def test_a_slow_watch_can_go_on_from_what_it_read(setup: Setup) -> None:
     """Within the window nothing is lost by it."""
     async with setup.open(watch_queue=2) as store:
         async with store.watch(KIND) as slow:
-            reading = asyncio.create_task(anext(slow))
+            reading = asyncio.ensure_future(anext(slow))
             await store.create(service("first"))
             last = (await reading).version
             for number in range(3):
@@ -234,7 +234,7 @@ async def test_bookmarks_tell_how_far_a_watch_is(setup: Setup) -> None:
             first, second = await next_of(changes, 2)
             assert (told(first), second.type) == (("ADDED", "mine"), ChangeType.BOOKMARK)
             assert second.document == {"metadata": {"resourceVersion": "3"}}
-            reading = asyncio.create_task(anext(changes))
+            reading = asyncio.ensure_future(anext(changes))
             await asyncio.sleep(0)
             for number in range(12):
                 await store.patch(key("else"), MergePatch({"spec": {"n": number}}))
@@ -285,7 +285,7 @@ async def test_a_read_that_is_cancelled_loses_nothing(setup: Setup) -> None:
 async def test_what_a_watcher_does_to_a_document_is_its_own(setup: Setup) -> None:
     """Two who watch the same get documents of their own."""
     async with setup.open() as store, store.watch(KIND) as one, store.watch(KIND) as other:
-        readings = [asyncio.create_task(anext(changes)) for changes in (one, other)]
+        readings = [asyncio.ensure_future(anext(changes)) for changes in (one, other)]
         await store.create(service())
         first, second = [await reading for reading in readings]
         first.document["spec"].clear()
@@ -298,12 +298,12 @@ async def test_a_store_that_closes_ends_its_watches(setup: Setup) -> None:
     async with setup.open() as store:
         watch = store.watch(KIND)
         changes = await watch.__aenter__()
-        reading = asyncio.create_task(anext(changes))
+        reading = asyncio.ensure_future(anext(changes))
         await store.create(service("a"))
         assert told(await reading) == ("ADDED", "a")
         await store.create(service("b"))
         waiting = await store.watch(KIND, since="3").__aenter__()
-        reading = asyncio.create_task(anext(waiting))
+        reading = asyncio.ensure_future(anext(waiting))
         await asyncio.sleep(0)
     assert told(await anext(changes)) == ("ADDED", "b")
     with pytest.raises(ShuttingDown):
