@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.control.store.happening import told
+from tidegate.control.store.events import told
 from tidegate.control.store.ledger import Entry, Ledger
 from tidegate.control.store.lifecycle import (
     check_address,
