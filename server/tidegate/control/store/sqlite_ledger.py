@@ -18,17 +18,18 @@ _OF_OBJECT = f"{_OF_KIND} AND namespace = ? AND name = ?"
 # SQLite from walking all changes of the kind: few are younger than the version, and none at a list's first page.
 _SCAN = """
 SELECT namespace, name, document FROM objects
-WHERE api_group = :group AND kind = :kind {namespace} AND (namespace, name) > (:after_namespace, :after_name)
-    AND version <= :version
+WHERE api_group = :group AND kind = :kind AND {beyond} AND version <= :version
 UNION ALL
 SELECT namespace, name, old FROM changes AS c
-WHERE version > :version AND +api_group = :group AND +kind = :kind {namespace}
-    AND (namespace, name) > (:after_namespace, :after_name) AND old IS NOT NULL
+WHERE version > :version AND +api_group = :group AND +kind = :kind AND {beyond} AND old IS NOT NULL
     AND NOT EXISTS (
         SELECT 1 FROM changes AS e WHERE e.api_group = c.api_group AND e.kind = c.kind
             AND e.namespace = c.namespace AND e.name = c.name AND e.version > :version AND e.version < c.version)
 ORDER BY namespace, name
 """
+_BEYOND_IN_ALL = "(namespace, name) > (:after_namespace, :after_name)"
+_BEYOND_IN_ONE = "namespace = :namespace AND name > :after_name"
+"""Said so, and not by both conditions, or SQLite would sort what the index has in order."""
 _EVENT = "api_group, kind, namespace, name, uid, severity, reason, message, count, first, last"
 
 
@@ -66,8 +67,8 @@ class SqliteLedger:
     ) -> Iterator[tuple[Key, bytes]]:
         values = {"group": kind.group, "kind": kind.name, "namespace": namespace, "version": version}
         values |= {"after_namespace": after[0], "after_name": after[1]}
-        only = "" if namespace is None else "AND namespace = :namespace"
-        for row in self._execute(_SCAN.format(namespace=only), values):
+        beyond = _BEYOND_IN_ALL if namespace is None else _BEYOND_IN_ONE
+        for row in self._execute(_SCAN.format(beyond=beyond), values):
             yield Key(kind, row[0], row[1]), row[2]
 
     def entries(self, kind: Kind, namespace: str | None, after: int, limit: int) -> list[Entry]:
