@@ -146,6 +146,18 @@ async def test_what_it_owned_may_have_finalizers(setup: Setup) -> None:
 
 
 @in_loop
+async def test_a_child_that_is_being_deleted_is_left_alone(setup: Setup) -> None:
+    """The removal of its owner neither marks it anew nor writes it at all."""
+    async with setup.open() as store:
+        owner = await store.create(service())
+        await store.create(service("child", ownerReferences=owned_by(owner), finalizers=["a/one"]))
+        marked = await store.delete(key("child"))
+        setup.clock.now += 60
+        await store.delete(key())
+        assert await store.get(key("child")) == marked
+
+
+@in_loop
 async def test_children_wait_for_the_owners_finalizers(setup: Setup) -> None:
     """They go when the owner does, not when its deletion is asked for."""
     async with setup.open() as store:
