@@ -12,13 +12,18 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── PayloadTooLarge            413   INVALID_ARGUMENT     sending it again cannot help
     │   ├── HeadersTooLarge            431   INVALID_ARGUMENT
     │   ├── UnsupportedMediaType       415   INVALID_ARGUMENT
-    │   └── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    │   ├── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    │   └── InvalidResource            422   INVALID_ARGUMENT     a resource that cannot be stored as it is
     ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
-    │   └── VersionNotFound            404   NOT_FOUND
+    │   ├── VersionNotFound            404   NOT_FOUND
+    │   └── ResourceNotFound           404   NOT_FOUND
     ├── MethodNotAllowed               405   UNIMPLEMENTED
     ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
+    ├── ResourceExists                 409   ALREADY_EXISTS
+    ├── ResourceConflict               409   ABORTED              it changed meanwhile: read it again
+    ├── ResourceExpired                410   OUT_OF_RANGE         its past is no longer kept: list again
     ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
     ├── RequestCancelled               499   CANCELLED            the caller went away
     ├── DeadlineExceeded               504   DEADLINE_EXCEEDED
@@ -26,12 +31,14 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── ModelNotReady              503   UNAVAILABLE
     │   ├── Overloaded                 503   UNAVAILABLE
     │   ├── ReplicaLost                503   UNAVAILABLE
+    │   ├── StateUnavailable           503   UNAVAILABLE          the disk, or who else holds it, does not let us
     │   └── ShuttingDown               503   UNAVAILABLE
     ├── ExecutionFailed                500   INTERNAL             the model raised while it ran
     │   └── OutOfMemory                507   RESOURCE_EXHAUSTED   … for want of memory
     ├── ModelLoadFailed                503   FAILED_PRECONDITION  the artifact cannot be served as it is
     │   ├── UntrustedModel             503   PERMISSION_DENIED    its format can execute code
     │   └── FrameworkMissing           503   FAILED_PRECONDITION  the package that reads it is not installed
+    ├── StateUnusable                  503   FAILED_PRECONDITION  another process has it, or it is not ours to read
     ├── InvalidResponse                502   INTERNAL             another server's answer is not the protocol's
     └── InternalError                  500   INTERNAL             a fault of ours
 """
@@ -107,6 +114,17 @@ class RequestTimeout(InvalidRequest):
     http_status = 408
 
 
+class InvalidResource(InvalidRequest):
+    """The message begins with the field at fault."""
+
+    http_status = 422
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{shown(field, 128)} {problem}")
+        self.field = field
+        self.problem = problem
+
+
 class Forbidden(TidegateError):
     http_status = 403
     grpc_status = GrpcStatus.PERMISSION_DENIED
@@ -127,6 +145,11 @@ class VersionNotFound(NotFound):
         super().__init__(f"model '{shown(model)}' has no version '{shown(version)}'; it has {available}")
 
 
+class ResourceNotFound(NotFound):
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"{resource} is not found")
+
+
 class MethodNotAllowed(TidegateError):
     http_status = 405
     grpc_status = GrpcStatus.UNIMPLEMENTED
@@ -135,6 +158,33 @@ class MethodNotAllowed(TidegateError):
 class Unsupported(TidegateError):
     http_status = 501
     grpc_status = GrpcStatus.UNIMPLEMENTED
+
+
+class ResourceExists(TidegateError):
+    http_status = 409
+    grpc_status = GrpcStatus.ALREADY_EXISTS
+
+    def __init__(self, resource: str) -> None:
+        super().__init__(f"{resource} exists already")
+
+
+class ResourceConflict(TidegateError):
+    """A precondition of a write does not hold: ``held`` is what is stored, ``wanted`` what the writer expected."""
+
+    http_status = 409
+    grpc_status = GrpcStatus.ABORTED
+
+    def __init__(self, resource: str, field: str, held: str, wanted: str) -> None:
+        super().__init__(
+            f"{resource} has {field} '{shown(held)}', but the write is for '{shown(wanted)}': read it again"
+        )
+        self.held = held
+        self.wanted = wanted
+
+
+class ResourceExpired(TidegateError):
+    http_status = 410
+    grpc_status = GrpcStatus.OUT_OF_RANGE
 
 
 class SequenceLost(TidegateError):
@@ -171,6 +221,10 @@ class ReplicaLost(Unavailable):
     pass
 
 
+class StateUnavailable(Unavailable):
+    pass
+
+
 class ShuttingDown(Unavailable):
     def __init__(self) -> None:
         super().__init__("the server is shutting down", retry_after=1.0)
@@ -196,6 +250,11 @@ class UntrustedModel(ModelLoadFailed):
 
 class FrameworkMissing(ModelLoadFailed):
     pass
+
+
+class StateUnusable(TidegateError):
+    http_status = 503
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
 
 
 class InvalidResponse(TidegateError):

@@ -1,0 +1,211 @@
+"""The Store port: where resources are kept, changed and watched. ``tests/contracts/test_store.py`` says all of it.
+
+Every write is one entry of the *change log*, and its number is the ``resourceVersion`` of what was written: it grows,
+and is never given again. An *event* is another thing: what people are told about a resource.
+
+Nothing in the running server uses it yet. ``control.store`` keeps it in SQLite, ``tidegate.testing`` in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from tidegate.resources.resource import Document, Key, Kind
+from tidegate.resources.selector import EVERYTHING, Selector
+
+
+class ChangeType(StrEnum):
+    """What became of a resource in the eyes of one watcher. What leaves its selection is DELETED to it."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+    """Nothing that the watcher selects: it may go on from this version later."""
+
+
+class Change(msgspec.Struct, frozen=True):
+    """``document`` is the resource after the change, of what left the selection the one before it; of a bookmark it
+    holds the version alone. Its resourceVersion is always the change's."""
+
+    type: ChangeType
+    version: str
+    document: Document
+
+
+class Query(msgspec.Struct, frozen=True):
+    """Which resources of a kind: those of one namespace, or of all with None, that the selector selects."""
+
+    namespace: str | None = None
+    selector: Selector = EVERYTHING
+
+
+ALL = Query()
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A part of a list, in the order of namespace and name.
+
+    All parts show one instant, ``version``, whatever is written between them. ``more`` gets the next one; None ends.
+    """
+
+    items: list[Document]
+    version: str
+    more: str | None = None
+
+
+class MergePatch(msgspec.Struct, frozen=True):
+    """RFC 7396: what is null goes, objects are merged, everything else is replaced."""
+
+    patch: Document
+
+
+class JsonPatch(msgspec.Struct, frozen=True):
+    """RFC 6902: operations on paths, all or none of them."""
+
+    operations: list[Any]
+
+
+Patch = MergePatch | JsonPatch
+"""Server-side apply would be a third: ``metadata.managedFields`` is kept as the data that it is."""
+
+
+class Cascade(StrEnum):
+    """What becomes of the resources that the deleted one owns."""
+
+    BACKGROUND = "Background"
+    """What no one else owns goes, too, by its own finalizers."""
+    ORPHAN = "Orphan"
+    """They stay, and name it as their owner no more."""
+
+
+class Preconditions(msgspec.Struct, frozen=True):
+    """What must hold of the stored resource, or the deletion is a conflict. None: whatever it is."""
+
+    uid: str | None = None
+    version: str | None = None
+
+
+ANY = Preconditions()
+
+
+class Severity(StrEnum):
+    """An event's type, in Kubernetes' words."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+class Event(msgspec.Struct, frozen=True):
+    """What people are told: the same reason about the same resource is one event that is counted.
+
+    ``message`` is the last one; the times are seconds since 1970.
+    """
+
+    about: Key
+    uid: str
+    severity: Severity
+    reason: str
+    message: str
+    count: int
+    first: float
+    last: float
+
+
+class Store(Protocol):
+    """Documents that it takes are not changed and not kept; those that it gives belong to who gets them.
+
+    With ``dry_run`` a write is checked and answered as always, and not done: its answer has the version from before.
+    Every call may raise ``StateUnavailable``, and ``ShuttingDown`` once the store closes.
+    """
+
+    async def get(self, key: Key) -> Document:
+        """The resource as it is now.
+
+        Raises:
+            ResourceNotFound: there is none.
+        """
+        ...
+
+    async def list(self, kind: Kind, query: Query = ALL, *, limit: int | None = None, more: str | None = None) -> Page:
+        """Resources, at most ``limit`` of them. ``more`` is from the page before, of the same query.
+
+        Raises:
+            InvalidRequest: the limit is no count, or ``more`` is not from such a page.
+            ResourceExpired: the instant of the first page is no longer kept.
+        """
+        ...
+
+    async def create(self, document: Document, *, dry_run: bool = False) -> Document:
+        """Keep a new resource, without its status.
+
+        Raises:
+            ResourceExists: there is one of its name.
+            InvalidResource: it cannot be kept.
+        """
+        ...
+
+    async def replace(self, document: Document, *, dry_run: bool = False) -> Document:
+        """Put all but the status in the place of what is stored. What changes nothing is no write.
+
+        Raises:
+            ResourceNotFound: there is none of its name.
+            ResourceConflict: it names a resourceVersion or uid that is not the stored one's.
+            InvalidResource: it cannot be kept, or changes what cannot change.
+        """
+        ...
+
+    async def replace_status(self, document: Document, *, dry_run: bool = False) -> Document:
+        """Put the status in the place of the stored one, and nothing else of the document. Raises as ``replace``."""
+        ...
+
+    async def patch(self, key: Key, patch: Patch, *, status: bool = False, dry_run: bool = False) -> Document:
+        """Change the stored resource as it is at that moment: all but its status, or with ``status`` that alone.
+
+        A resourceVersion within the patch is a precondition. Raises as ``replace``, and InvalidResource where the
+        patch cannot be applied.
+        """
+        ...
+
+    async def delete(
+        self,
+        key: Key,
+        *,
+        preconditions: Preconditions = ANY,
+        cascade: Cascade = Cascade.BACKGROUND,
+        dry_run: bool = False,
+    ) -> Document:
+        """Let a resource go, at once or, where it has finalizers, when the last of them is removed.
+
+        Returns it as it was at last; ``metadata.deletionTimestamp`` says that it waits for its finalizers.
+
+        Raises:
+            ResourceNotFound: there is none.
+            ResourceConflict: a precondition does not hold.
+        """
+        ...
+
+    def watch(
+        self, kind: Kind, query: Query = ALL, *, since: str | None = None, bookmarks: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
+        """Changes after the version ``since``, in their order, for ever. With None or '0' what is there is ADDED first.
+
+        Raises, on entering or later:
+            InvalidRequest: ``since`` is no version.
+            ResourceExpired: changes after ``since`` are no longer kept, it is above the newest, or whoever reads the
+                changes is too far behind. List again, and watch from there.
+        """
+        ...
+
+    async def record(self, about: Key, uid: str, severity: Severity, reason: str, message: str) -> Event:
+        """Tell people something about a resource, which need not be there any more."""
+        ...
+
+    async def events(self, about: Key | None = None, *, limit: int = 500) -> Sequence[Event]:
+        """What was told, the latest first."""
+        ...
