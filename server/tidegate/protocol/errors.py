@@ -12,7 +12,8 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── PayloadTooLarge            413   INVALID_ARGUMENT     sending it again cannot help
     │   ├── HeadersTooLarge            431   INVALID_ARGUMENT
     │   ├── UnsupportedMediaType       415   INVALID_ARGUMENT
-    │   └── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    │   ├── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
+    │   └── InvalidResource            422   INVALID_ARGUMENT     a manifest that describes no resource
     ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
@@ -105,6 +106,10 @@ class UnsupportedMediaType(InvalidRequest):
 
 class RequestTimeout(InvalidRequest):
     http_status = 408
+
+
+class InvalidResource(InvalidRequest):
+    http_status = 422  # as Kubernetes' API server has it
 
 
 class Forbidden(TidegateError):
