@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tidegate.resources.bounds import bound_fault
 from tidegate.resources.faults import Fault, InvalidManifest, Path, quoted, wrong
@@ -98,7 +99,7 @@ def _kind(document: object) -> tuple[Kind | None, list[Fault]]:
         meant = f"; did you mean {close[0]}?" if close else ""
         return None, [Fault(("kind",), f"is {quoted(name)}, expected {_KNOWN_KINDS}{meant}", value=name)]
     if kind.api_version != version:
-        return None, [wrong(("apiVersion",), version, f"{kind.api_version} for a {kind.name}")]
+        return None, [wrong(("apiVersion",), version, f"{kind.api_version} for the kind {kind.name}")]
     return kind, []
 
 
@@ -109,7 +110,7 @@ _KNOWN_KINDS = f"one of {', '.join(kind.name for kind in KINDS)}"
 def _misfits(error: ValidationError, document: object, root: Shape) -> list[Fault]:
     """pydantic's errors in our words: one per place, however many checks the value failed."""
     faults: dict[Path, Fault] = {}
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
+    for each in error.errors(include_url=False, include_input=False):
         path: Path = tuple(each["loc"])
         of_key = bool(path) and path[-1] == _KEY
         path = path[:-1] if of_key else path
@@ -121,8 +122,15 @@ def _misfits(error: ValidationError, document: object, root: Shape) -> list[Faul
         elif each["type"] == "missing":
             faults[path] = Fault(path, "is missing", shape.expected)
         else:
-            faults[path] = wrong(path, _value_at(document, path), shape.expected)
+            faults[path] = wrong(path, _value_at(document, path), shape.expected + _most(each, shape))
     return list(faults.values())
+
+
+def _most(error: ErrorDetails, shape: Shape) -> str:
+    """The upper bound of a number that is above it, where it is so far off that the expectation leaves it out."""
+    if error["type"] != "less_than_equal" or "maximum" in shape.schema:
+        return ""
+    return f" and at most {error['ctx']['le']}"
 
 
 def _shape_at(shape: Shape, path: Path) -> Shape:

@@ -134,7 +134,7 @@ def deployment_strategy(document: Part) -> Iterator[Fault]:
         return
     for path, component in components(document):
         if "deploymentStrategy" in component:
-            yield Fault((*path, "deploymentStrategy"), "stands in Knative mode", "it in Standard mode only")
+            yield Fault((*path, "deploymentStrategy"), "is for Standard mode, and the mode is Knative")
 
 
 def logger_storage(document: Part) -> Iterator[Fault]:
@@ -143,7 +143,9 @@ def logger_storage(document: Part) -> Iterator[Fault]:
         if isinstance(storage, dict):
             for name in ("path", "parameters", "key"):
                 if not storage.get(name):
-                    yield Fault((*path, "logger", "storage", name), "is missing", "it, for the bucket to be found")
+                    yield Fault(
+                        (*path, "logger", "storage", name), "is missing, and without it the bucket is not found"
+                    )
 
 
 def confidential(document: Part) -> Iterator[Fault]:
@@ -187,7 +189,7 @@ def canaries(document: Part) -> Iterator[Fault]:
     stable = part(document, "spec", "predictor")
     names = {stable["name"]} if "name" in stable else set()
     if told and mode_of(document) not in ("Standard", ""):
-        yield Fault(("spec", "canary"), f"stands in {mode_of(document)} mode", "it in Standard mode only")
+        yield Fault(("spec", "canary"), f"is for Standard mode, and the mode is {mode_of(document)}")
     for index, canary in told:
         predictor = canary.get("predictor")
         if not isinstance(predictor, dict):
@@ -201,7 +203,7 @@ def canaries(document: Part) -> Iterator[Fault]:
         names.add(name)
         for field in ("workerSpec", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling"):
             if field in predictor:
-                yield Fault((*path, field), "stands in a canary", "it in spec.predictor only")
+                yield Fault((*path, field), "is for spec.predictor, not for a canary")
         if predictor.get("minReplicas", 0) > stable.get("minReplicas", 1):
             most = stable.get("minReplicas", 1)
             yield wrong((*path, "minReplicas"), predictor["minReplicas"], f"at most spec.predictor.minReplicas, {most}")

@@ -50,7 +50,7 @@ def one_companion(document: Part) -> Iterator[Fault]:
         if not isinstance(component, dict):
             continue
         choices = ["containers", choice] if _knows(document, choice) else ["containers"]
-        told = [key for key in choices if component.get(key)]
+        told = [key for key in choices if component.get(key) not in (None, [])]
         if len(told) != 1:
             yield _one_of(("spec", name), told, *choices)
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
-from tidegate.resources.scalars import Integer, Quoted, Real, Scalar
+from tidegate.resources.scalars import Form, Integer, Real, Scalar
 
 
 class Section(BaseModel):
@@ -65,7 +65,7 @@ class Shape:
 OPEN = Shape("any value", {"x-kubernetes-preserve-unknown-fields": True})
 MAPPING = Shape("a mapping", {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
 _PLAIN: dict[Any, Scalar] = {
-    str: get_args(Quoted)[1],
+    str: Form("text"),
     int: get_args(Integer)[1],
     float: Real(-1e300),
 }
