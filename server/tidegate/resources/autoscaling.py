@@ -46,6 +46,8 @@ class Authentication(Section):
     authentication_ref: AuthenticationName
     """Which TriggerAuthentication of KEDA has the secret."""
 
+    retired = {"name": "the secret's name stands in authenticationRef below"}
+
 
 class MetricFields(Section):
     """A query, and who answers it."""

@@ -71,3 +71,5 @@ class Resource(Section):
     """What is wanted."""
     status: dict[str, Any] = Field(default={})
     """What is: written by the server, whatever stands in a manifest."""
+
+    retired = {"predictor": "it belongs to spec", "transformer": "it belongs to spec", "rollout": "it belongs to spec"}
