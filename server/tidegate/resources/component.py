@@ -28,7 +28,7 @@ class ModelFormat(Section):
     """What kind of file a model is."""
 
     name: Annotated[str, SAME]
-    """Framework or format: sklearn, onnx, xgboost, pytorch, tensorflow, …"""
+    """Framework or format: sklearn, onnx, xgboost, pytorch, tensorflow and others."""
     version: Annotated[Quoted | None, SAME] = None
     """Version of the format; without it any."""
 

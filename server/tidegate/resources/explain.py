@@ -26,10 +26,9 @@ def explain(path: str) -> str:
     word, *steps = path.strip().split(".")
     kind = find_kind(word)
     if kind is None:
+        hint = _nearest(word.lower(), [each.name.lower() for each in KINDS])
         known = ", ".join(each.name for each in KINDS)
-        raise InvalidRequest(
-            f"there is no kind '{shown(word)}'{_nearest(word, [k.plural for k in KINDS])}, known are {known}"
-        )
+        raise InvalidRequest(f"there is no kind '{shown(word)}'{hint or f'; known are {known}'}")
     head = [f"KIND     {kind.name}", f"VERSION  {kind.api_version}"]
     if not steps:
         return "\n".join([*head, *_of_section(str(kind.model.__doc__), kind.model)])

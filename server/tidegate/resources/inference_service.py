@@ -253,8 +253,8 @@ class InferenceService(Resource):
     """A model that KServe serves. tidegate takes it as it is, and serves the ModelService that it amounts to."""
 
     api_version: Literal["serving.kserve.io/v1beta1"]
-    """serving.kserve.io/v1beta1"""
+    """Group and version of the kind: serving.kserve.io/v1beta1."""
     kind: Literal["InferenceService"]
-    """InferenceService"""
+    """The kind: InferenceService."""
     spec: Annotated[InferenceServiceSpec, SAME]
     """What is to be served."""

@@ -63,11 +63,11 @@ def read_documents(data: bytes) -> Iterator[Document]:
                 node = loader.get_node()
                 if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
                     continue  # nothing between two separators
-                number += 1
-                if number > MAX_DOCUMENTS:
-                    yield Document(number, fault=Fault((), f"is one of more than {MAX_DOCUMENTS}"))
+                if number == MAX_DOCUMENTS:
+                    yield Document(number + 1, fault=Fault((), f"is one of more than {MAX_DOCUMENTS}"))
                     return
                 value = loader.construct_document(node)
+                number += 1
                 yield Document(number, value, lines=dict(_lines(node, ())))
         finally:
             loader.dispose()

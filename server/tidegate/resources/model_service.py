@@ -205,8 +205,8 @@ class ModelService(Resource):
     """A model that is served: where it lies, how many replicas, which batches, how a new one takes over."""
 
     api_version: Literal["tidegate.dev/v1"]
-    """tidegate.dev/v1"""
+    """Group and version of the kind: tidegate.dev/v1."""
     kind: Literal["ModelService"]
-    """ModelService"""
+    """The kind: ModelService."""
     spec: ModelServiceSpec
     """What is to be served."""

@@ -47,9 +47,9 @@ class Port(Section):
     """Its name: h2c for gRPC, http1 for HTTP."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
     """What is spoken below HTTP."""
-    host_ip: Annotated[str | None, NotHonoured("a replica takes no port of its node"), Field(alias="hostIP")] = None
+    host_ip: Annotated[str | None, OF_A_CONTAINER, Field(alias="hostIP")] = None
     """Address of the node that the port is opened on, too."""
-    host_port: Annotated[Count | None, NotHonoured("a replica takes no port of its node")] = None
+    host_port: Annotated[Count | None, OF_A_CONTAINER] = None
     """Port of the node that leads to it."""
 
 

@@ -106,9 +106,9 @@ class ServingRuntime(Resource):
     """How the container of a model is made, for the models of one namespace."""
 
     api_version: Literal["serving.kserve.io/v1alpha1"]
-    """serving.kserve.io/v1alpha1"""
+    """Group and version of the kind: serving.kserve.io/v1alpha1."""
     kind: Literal["ServingRuntime"]
-    """ServingRuntime"""
+    """The kind: ServingRuntime."""
     spec: Annotated[ServingRuntimeSpec, SAME]
     """Formats and containers."""
 
@@ -117,8 +117,8 @@ class ClusterServingRuntime(Resource):
     """How the container of a model is made, for the models of all namespaces."""
 
     api_version: Literal["serving.kserve.io/v1alpha1"]
-    """serving.kserve.io/v1alpha1"""
+    """Group and version of the kind: serving.kserve.io/v1alpha1."""
     kind: Literal["ClusterServingRuntime"]
-    """ClusterServingRuntime"""
+    """The kind: ClusterServingRuntime."""
     spec: Annotated[ServingRuntimeSpec, SAME]
     """Formats and containers."""
