@@ -15,7 +15,7 @@ def explain(
     *,
     output: Annotated[Literal["text", "openapi"], Parameter(alias="-o")] = "text",
 ) -> None:
-    """Explain a kind of resource, or a field of it.
+    """Explain a kind of resource, or a field of it: its meaning, type and default, and what is below it.
 
     Parameters
     ----------

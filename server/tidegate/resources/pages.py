@@ -21,14 +21,26 @@ KSERVE_PAGE = "docs/kserve_fields.md"
 _HEAD = f"""\
 # KServe's fields
 
-Every field of KServe's InferenceService and ServingRuntime, and what becomes of it here. <!-- {MADE_BY} -->
+What becomes of every field of KServe's InferenceService and ServingRuntime here. <!-- {MADE_BY} -->
 
-`tidegate validate` tells the notes for one manifest, see [manifests](manifests.md). A field that is not in the table
-shares the fate of the nearest field above it; what several components have in common, and what every container has,
-comes once. Nothing in the running server reads manifests yet: "honoured" says what
-ModelService has the same field for.
+## Try it
+
+```console
+$ tidegate explain isvc.spec.predictor.batcher.timeout
+KIND     InferenceService
+VERSION  serving.kserve.io/v1beta1
+FIELD    spec.predictor.batcher.timeout <integer>
+EXPECTED a whole number
+HERE     not honoured: KServe ignores it as well; the component's timeout holds
+
+Seconds, without meaning.
+```
 
 ## Reference
+
+`tidegate validate` tells the same for the fields of one manifest, see [manifests](manifests.md). A field that is not
+listed shares the fate of the nearest one above it; what several components have in common, and what every container
+has, comes once. "Honoured" says that ModelService has the same field; nothing in the running server reads either yet.
 """
 
 
