@@ -118,6 +118,11 @@ def test_batches_and_logs_are_translated() -> None:
     ]
 
 
+def test_a_batch_size_of_nothing_is_the_default() -> None:
+    """KServe takes 32 then, and so do we."""
+    assert translated("batches-of-the-default-size")[0]["predictor"]["batcher"] == {}
+
+
 def test_canaries_are_translated() -> None:
     """By percentage and by list alike; the names of KServe's Deployments have no meaning here."""
     spec, _ = translated("canary-by-percent")

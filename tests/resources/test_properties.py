@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from tidegate.resources.decode import decode, encode, inspect
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.faults import InvalidManifest
-from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.inference_service import InferenceService, InferenceServiceSpec, KServePredictor
 from tidegate.resources.kinds import KINDS, Kind
 from tidegate.resources.manifest import read_documents
+from tidegate.resources.parts import part
+from tidegate.resources.scalars import Amount, CountOrShare, Span
 from tidegate.resources.section import Section, Shape, fields_of, shape_of
 from tidegate.resources.translate import translate
 
@@ -31,7 +33,12 @@ NAMES = st.sampled_from(
 JSON = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=20
 )
-DURATIONS = st.sampled_from(["0ms", "500ms", "1m30s", "1.5h", 0, 250])
+INTS_OR_STRINGS: dict[str, list[int | str]] = {
+    Span("s").schema["pattern"]: ["0ms", "500ms", "1m30s", "1.5h", 0, 250],
+    Amount().schema["pattern"]: ["1", 1, "500m", "1Gi"],
+    CountOrShare().schema["pattern"]: [0, 3, "3", "25%"],
+}
+"""By the pattern of their texts."""
 WORDS = st.sampled_from(["a", "iris", "v1", "team-a"])
 
 
@@ -60,7 +67,7 @@ def scalar(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
             return WORDS
         case "object":
             return st.dictionaries(WORDS, WORDS, max_size=2)
-    return st.sampled_from(["1", 1, "500m"]) if "pattern" in schema else DURATIONS
+    return st.sampled_from(INTS_OR_STRINGS[schema["pattern"]])
 
 
 def section(kind: type[Section], depth: int) -> st.SearchStrategy[dict[str, Any]]:
@@ -85,7 +92,6 @@ def documents(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
 
 
 BY_KIND = st.sampled_from(KINDS).flatmap(documents)
-[ISVC] = [kind for kind in KINDS if kind.name == "InferenceService"]
 SAMPLES = [
     document.value
     for path in sorted((Path(__file__).parent / "kserve").iterdir())
@@ -97,24 +103,18 @@ SAMPLES = [
 
 @st.composite
 def valid_services(draw: st.DrawFn) -> InferenceService:
-    """A sample with more fields in its predictor, as far as no rule speaks against one."""
+    """A sample with more fields, in its spec and in its predictor, as far as no rule speaks against one."""
     document = deepcopy(draw(st.sampled_from(SAMPLES)))
-    for name, value in draw(section(type_of_predictor(), 2)).items():
+    more = [(("spec",), *each) for each in draw(section(InferenceServiceSpec, 1)).items()]
+    more += [(("spec", "predictor"), *each) for each in draw(section(KServePredictor, 2)).items()]
+    for path, name, value in more:
         changed = deepcopy(document)
-        changed["spec"]["predictor"].setdefault(name, value)
+        part(changed, *path).setdefault(name, value)
         if not inspect(changed).faults:
             document = changed
     resource = decode(document)
     assert isinstance(resource, InferenceService)
     return resource
-
-
-def type_of_predictor() -> type[Section]:
-    spec = shape_of(fields_of(ISVC.model)["spec"]).section
-    assert spec is not None
-    predictor = shape_of(fields_of(spec)["predictor"]).section
-    assert predictor is not None
-    return predictor
 
 
 @given(JSON)

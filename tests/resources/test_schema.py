@@ -169,6 +169,7 @@ def test_a_generated_definition_is_plain_yaml() -> None:
             ["DEFAULT  5000", "HERE     honoured: an upper bound", "Milliseconds"],
         ),
         ("isvc.spec.predictor.workerSpec", ["HERE     not honoured: a replica is one process on one node"]),
+        ("isvc.spec.predictor.autoScaling.metrics.type", ["HERE     not honoured: replicas follow the queue"]),
         ("isvc.spec.predictor.scaleTarget", ["HERE     becomes scalePolicy.target"]),
         ("modelservice.spec.notify.slack", ["FIELD    spec.notify.slack <Object>", "  secretRef <string> required"]),
         ("modelservice.spec.predictor.batcher.pad", ["<map[string][]integer>"]),

@@ -32,8 +32,11 @@ def explain(path: str) -> str:
     head = [f"KIND     {kind.name}", f"VERSION  {kind.api_version}"]
     if not steps:
         return "\n".join([*head, *_of_section(str(kind.model.__doc__), kind.model)])
-    info, shape = _find(kind, steps)
-    return "\n".join([*head, f"FIELD    {'.'.join(steps)} <{shape.name}>{_required(info)}", *_of_field(info, shape)])
+    info, shape, fate = _find(kind, steps)
+    field = f"FIELD    {'.'.join(steps)} <{shape.name}>{_required(info)}"
+    return "\n".join(
+        [*head, field, *_of_section(str(info.description), _inner(shape).section, _facts(info, shape, fate))]
+    )
 
 
 def default_of(info: FieldInfo) -> str:
@@ -44,9 +47,10 @@ def default_of(info: FieldInfo) -> str:
     return _written(default)
 
 
-def _find(kind: Kind, steps: list[str]) -> tuple[FieldInfo, Shape]:
+def _find(kind: Kind, steps: list[str]) -> tuple[FieldInfo, Shape, Fate | None]:
+    """The field, what may stand in it, and what becomes of it: what is said of a field around it, where that is all."""
     section: type[Section] | None = kind.model
-    walked = kind.name
+    walked, fate = kind.name, None
     for step in steps:
         if section is None:
             raise InvalidRequest(f"{walked} has no fields of its own to explain")
@@ -59,19 +63,16 @@ def _find(kind: Kind, steps: list[str]) -> tuple[FieldInfo, Shape]:
         shape = shape_of(info)
         section = _inner(shape).section
         walked += f".{step}"
-    return info, shape
+        fate = fate if isinstance(fate, NotHonoured) else fate_of(info) or fate
+    return info, shape, fate
 
 
-def _of_field(info: FieldInfo, shape: Shape) -> Iterator[str]:
-    yield from _of_section(str(info.description), _inner(shape).section, _facts(info, shape))
-
-
-def _facts(info: FieldInfo, shape: Shape) -> list[str]:
+def _facts(info: FieldInfo, shape: Shape, fate: Fate | None) -> list[str]:
     inner = _inner(shape)
     facts = [] if inner.section or inner.expected in ("a mapping", "any value") else [f"EXPECTED {inner.expected}"]
     if default := default_of(info):
         facts.append(f"DEFAULT  {default}")
-    if fate := fate_of(info):
+    if fate:
         facts.append(f"HERE     {describe_fate(fate)}")
     return facts
 

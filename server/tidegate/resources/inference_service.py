@@ -79,7 +79,7 @@ class KServeBatcher(Section):
     """Batches, in KServe's units."""
 
     max_batch_size: Annotated[Count, SAME] = 32
-    """Requests in one batch; a bound here, a trigger in KServe."""
+    """Requests in one batch, 0 for the default; a bound here, a trigger in KServe."""
     max_latency: Annotated[Count, Honoured("an upper bound: a request that finds an idle replica goes at once")] = 5000
     """Milliseconds that a request may wait for others."""
     timeout: Annotated[Integer | None, NotHonoured("KServe ignores it as well; the component's timeout holds")] = None

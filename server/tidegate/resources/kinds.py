@@ -47,8 +47,3 @@ def find_kind(word: str) -> Kind | None:
     """The kind that a person means: by name, plural or short name, in any case."""
     word = word.lower()
     return next((kind for kind in KINDS if word in (kind.name.lower(), kind.plural, *kind.short)), None)
-
-
-def kind_of(resource: Resource) -> Kind:
-    """The kind of a decoded resource."""
-    return next(kind for kind in KINDS if isinstance(resource, kind.model))

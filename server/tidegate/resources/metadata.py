@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
-
 from tidegate.resources.scalars import Count, Label, LabelKey, LabelValue, Quoted, Subdomain, Timestamp
 from tidegate.resources.section import Section
 
@@ -69,7 +67,7 @@ class Resource(Section):
     """Name and bookkeeping."""
     spec: Section
     """What is wanted."""
-    status: dict[str, Any] = Field(default={})
+    status: dict[str, Any] = {}
     """What is: written by the server, whatever stands in a manifest."""
 
     retired = {"predictor": "it belongs to spec", "transformer": "it belongs to spec", "rollout": "it belongs to spec"}

@@ -23,7 +23,6 @@ from tidegate.resources.parts import (
 from tidegate.resources.scalars import Duration, Span
 
 MAX_NAME = 63 - len("-transformer")
-_SPLITS = ("canaryTrafficPercent",)
 _METRICS = {"kpa": ("concurrency", "rps"), "hpa": ("cpu", "memory"), "qda": (), "fixed": ()}
 
 
@@ -95,7 +94,8 @@ def canary_shares(document: Part) -> Iterator[Fault]:
 def one_split(document: Part) -> Iterator[Fault]:
     if not isinstance(at(document, "spec", "rollout"), dict):
         return
-    by_hand: list[Path] = [(*path, name) for path, each in predictors(document) for name in _SPLITS if name in each]
+    name = "canaryTrafficPercent"
+    by_hand: list[Path] = [(*path, name) for path, each in predictors(document) if name in each]
     by_hand += [("spec", "canary")] if at(document, "spec", "canary") else []
     for path in by_hand:
         yield Fault(path, "stands beside spec.rollout", "one of them, for both split the traffic")

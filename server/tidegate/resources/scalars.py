@@ -30,6 +30,7 @@ _BINARY = {name: str(2 ** (10 * power)) for power, name in enumerate(("Ki", "Mi"
 _QUANTITY = r"^[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$"
 
 
+_COUNT_OR_SHARE = r"^[0-9]{1,9}%?$"
 _INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
 
 
@@ -146,7 +147,7 @@ class Span(Scalar):
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        return _INT_OR_STRING
+        return {**_INT_OR_STRING, "pattern": _DURATION}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read, serialization=_PLAIN)
@@ -200,7 +201,7 @@ class CountOrShare(Scalar):
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        return _INT_OR_STRING
+        return {**_INT_OR_STRING, "pattern": _COUNT_OR_SHARE}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -213,7 +214,7 @@ class CountOrShare(Scalar):
         """
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INT32:
             return value
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}%?", value, re.ASCII):
+        if isinstance(value, str) and re.fullmatch(_COUNT_OR_SHARE, value):
             return value
         raise ValueError(self.expected)
 

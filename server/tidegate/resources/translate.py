@@ -52,7 +52,10 @@ def translate(service: InferenceService) -> tuple[ModelService, tuple[Note, ...]
     if explainer is not None and not explainer.get("containers"):
         del spec["explainer"]  # it was a built-in one, of which a note tells
     for (_, *path), component in components(document):
-        _scale(part(spec, *path), component, document)
+        ours = part(spec, *path)
+        _scale(ours, component, document)
+        if part(ours, "batcher").get("maxBatchSize") == 0:
+            del ours["batcher"]["maxBatchSize"]  # KServe takes its default then, which is ours, too
     _annotations(document, spec, walk)
     translated = {"apiVersion": f"{OURS}/v1", "kind": "ModelService", "metadata": document["metadata"], "spec": spec}
     if "status" in document:
