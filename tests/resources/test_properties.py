@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,18 +71,16 @@ def scalar(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
     return st.sampled_from(INTS_OR_STRINGS[schema["pattern"]])
 
 
+@cache
 def section(kind: type[Section], depth: int) -> st.SearchStrategy[dict[str, Any]]:
-    fields = fields_of(kind)
-    required = {name: fitting(shape_of(info), depth + 1) for name, info in fields.items() if info.is_required()}
-    optional = {name: shape_of(info) for name, info in fields.items() if not info.is_required()}
-    if depth > 5 or not optional:
-        return st.fixed_dictionaries(required)
-
-    def with_some(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-        some = {name: fitting(optional[name], depth + 1) for name in names}
-        return st.fixed_dictionaries(required | some)
-
-    return st.lists(st.sampled_from(sorted(optional)), max_size=3, unique=True).flatmap(with_some)
+    fields = {name: fitting(shape_of(info), depth + 1) for name, info in fields_of(kind).items() if depth < 6}
+    required = {name for name, info in fields_of(kind).items() if info.is_required()}
+    must = {name: fitting(shape_of(fields_of(kind)[name]), depth + 1) for name in required}
+    may = sorted(set(fields) - required)
+    if not may:
+        return st.fixed_dictionaries(must)
+    some = st.lists(st.sampled_from(may), max_size=3, unique=True)
+    return some.flatmap(lambda names: st.fixed_dictionaries(must | {name: fields[name] for name in names}))
 
 
 def documents(kind: Kind) -> st.SearchStrategy[dict[str, Any]]:
@@ -105,6 +104,7 @@ SAMPLES = [
 def valid_services(draw: st.DrawFn) -> InferenceService:
     """A sample with more fields, in its spec and in its predictor, as far as no rule speaks against one."""
     document = deepcopy(draw(st.sampled_from(SAMPLES)))
+    more: list[tuple[tuple[str, ...], str, Any]]
     more = [(("spec",), *each) for each in draw(section(InferenceServiceSpec, 1)).items()]
     more += [(("spec", "predictor"), *each) for each in draw(section(KServePredictor, 2)).items()]
     for path, name, value in more:
@@ -118,7 +118,7 @@ def valid_services(draw: st.DrawFn) -> InferenceService:
 
 
 @given(JSON)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_any_value_is_a_resource_or_its_faults(document: object) -> None:
     """Nothing else is raised, whatever it is."""
     with suppress(InvalidManifest):
@@ -127,7 +127,7 @@ def test_any_value_is_a_resource_or_its_faults(document: object) -> None:
 
 
 @given(st.sampled_from(KINDS), JSON, JSON)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_any_content_of_a_known_kind(kind: Kind, metadata: object, spec: object) -> None:
     """As above, further in."""
     document = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata, "spec": spec}
@@ -137,7 +137,7 @@ def test_any_content_of_a_known_kind(kind: Kind, metadata: object, spec: object)
 
 
 @given(BY_KIND, st.data())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_a_damaged_document(document: dict[str, Any], data: st.DataObject) -> None:
     """One value replaced by anything: either still a resource, or faults that name a place."""
     holders = [document]
@@ -150,7 +150,7 @@ def test_a_damaged_document(document: dict[str, Any], data: st.DataObject) -> No
 
 
 @given(BY_KIND)
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 def test_what_fits_each_field_is_in_order_and_comes_back(document: dict[str, Any]) -> None:
     """Only rules can speak against it; decode undoes encode, through JSON and through YAML."""
     found = inspect(document)
@@ -165,7 +165,7 @@ def test_what_fits_each_field_is_in_order_and_comes_back(document: dict[str, Any
 
 
 @given(valid_services())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_every_valid_service_has_defaults_and_a_translation(service: InferenceService) -> None:
     """Defaults twice are defaults once; there is a ModelService, valid by itself, and no note without words."""
     once = apply_defaults(service)
@@ -176,7 +176,7 @@ def test_every_valid_service_has_defaults_and_a_translation(service: InferenceSe
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_any_text_is_documents(data: bytes) -> None:
     """Whatever is in a file, each of its documents can be read, or says why not."""
     for document in read_documents(data):
