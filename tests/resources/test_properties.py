@@ -137,7 +137,7 @@ def test_any_content_of_a_known_kind(kind: Kind, metadata: object, spec: object)
 
 
 @given(BY_KIND, st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_a_damaged_document(document: dict[str, Any], data: st.DataObject) -> None:
     """One value replaced by anything: either still a resource, or faults that name a place."""
     holders = [document]
@@ -165,7 +165,7 @@ def test_what_fits_each_field_is_in_order_and_comes_back(document: dict[str, Any
 
 
 @given(valid_services())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_every_valid_service_has_defaults_and_a_translation(service: InferenceService) -> None:
     """Defaults twice are defaults once; there is a ModelService, valid by itself, and no note without words."""
     once = apply_defaults(service)

@@ -190,6 +190,8 @@ def canaries(document: Part) -> Iterator[Fault]:
     names = {stable["name"]} if "name" in stable else set()
     if told and mode_of(document) not in ("Standard", ""):
         yield Fault(("spec", "canary"), f"is for Standard mode, and the mode is {mode_of(document)}")
+    if told and stable and not _models_of(stable):
+        yield Fault(("spec", "canary"), "stands beside a predictor without a model", "a model that canaries differ in")
     for index, canary in told:
         predictor = canary.get("predictor")
         if not isinstance(predictor, dict):
