@@ -47,9 +47,9 @@ class Port(Section):
     """Its name: h2c for gRPC, http1 for HTTP."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
     """What is spoken below HTTP."""
-    host_ip: Annotated[str | None, OF_A_CONTAINER, Field(alias="hostIP")] = None
+    host_ip: Annotated[str | None, Field(alias="hostIP")] = None
     """Address of the node that the port is opened on, too."""
-    host_port: Annotated[Count | None, OF_A_CONTAINER] = None
+    host_port: Count | None = None
     """Port of the node that leads to it."""
 
 
@@ -109,7 +109,7 @@ class ContainerFields(Section):
 class Container(ContainerFields):
     """One container of a pod."""
 
-    name: str = ""
+    name: Annotated[str, OF_A_CONTAINER] = ""
     """Its name; KServe names a lone one kserve-container."""
 
 

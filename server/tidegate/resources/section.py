@@ -97,11 +97,8 @@ def _shape(kind: Any, metadata: tuple[Any, ...] = ()) -> Shape:
     if origin is list:
         return Shape("a list", item=_shape(arguments[0]))
     if origin is dict:
-        return (
-            Shape("a mapping", key=_shape(arguments[0]), value=_shape(arguments[1]))
-            if arguments[1] is not Any
-            else MAPPING
-        )
+        key, value = map(_shape, arguments)
+        return MAPPING if value is OPEN else Shape("a mapping", key=key, value=value)
     return _plain(kind)
 
 

@@ -74,7 +74,7 @@ class _Walk:
             fate = fate_of(info)
             here = (*path, name)
             if isinstance(fate, NotHonoured | Translated):
-                if value not in ([], {}, "", False):  # said, but to no effect in KServe either
+                if value is not False and value not in ([], {}, ""):  # said, but to no effect in KServe either
                     self.notes.append(Note(here, fate))
             else:
                 kept[name] = self._value(value, shape_of(info), here)
