@@ -13,7 +13,7 @@ import pytest
 from tidegate.cli.main import COMMANDS as COMMAND_HELP
 from tidegate.cli.main import run
 
-COMMANDS = ("serve", "infer", "init", "models inspect", "doctor", "completion", "version")
+COMMANDS = ("serve", "infer", "init", "models inspect", "validate", "explain", "doctor", "completion", "version")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,8 @@ from tidegate.cli.main import build
 from tidegate.cli.options import DEFAULTS, Times
 from tidegate.cli.values import show_size
 from tidegate.protocol import errors
+from tidegate.resources.kinds import KINDS
+from tidegate.resources.rules import RULES
 from tidegate.runtimes.sample import Sample
 from tidegate.storage.config import BatcherConfig, ModelConfig
 from tidegate.telemetry.collector import RevisionCollector
@@ -118,3 +120,11 @@ def test_every_error_is_listed() -> None:
     }
     assert {name: cells for name, *cells, _ in rows("errors.md", "`[A-Z]")} == tree
     assert all(meaning for *_, meaning in rows("errors.md", "`[A-Z]"))
+
+
+def test_every_kind_and_rule_of_manifests_is_listed() -> None:
+    """Kinds with their versions and short names, rules in the words of the table that checks them."""
+    kinds = [row[:3] for row in rows("manifests.md", "`[A-Z]")]
+    assert kinds == [[kind.name, kind.api_version, " ".join(kind.short)] for kind in KINDS]
+    page = (DOCS / "manifests.md").read_text().partition("**Rules**")[2].partition("## Errors")[0]
+    assert re.findall(r"^\| \w+ \| (.+) \|$", page, re.MULTILINE) == ["rule", *(rule.sentence for rule in RULES)]

@@ -25,7 +25,7 @@ class Refused(yaml.MarkedYAMLError):
     """A part of YAML that is not read here."""
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """PyYAML's safe loader without aliases, double keys, unbounded depth and dates."""
 
     depth = 0
@@ -85,7 +85,7 @@ def parse_document(data: bytes) -> object:
     """
     try:
         text = data.decode()
-        loader = _Loader(text)
+        loader = Loader(text)
         try:
             return loader.get_single_data()
         finally:

@@ -42,6 +42,17 @@ A path is read from disk, and its model loaded in a process of its own; a name i
 
     tidegate models inspect iris.joblib --trusted
 """,
+    "validate": """Check manifests, and tell all that is wrong with them at once.
+
+Needs no server. ModelService (tidegate.dev/v1) and KServe's InferenceService, ServingRuntime, ClusterServingRuntime.
+Ends with 1 if a document is at fault.
+
+    tidegate validate service.yaml kserve/ --strict
+""",
+    "explain": """Explain a kind of resource, or a field of it: its meaning, type and default, and what is below it.
+
+    tidegate explain modelservice.spec.predictor.batcher
+""",
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.

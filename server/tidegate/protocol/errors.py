@@ -117,7 +117,7 @@ class RequestTimeout(InvalidRequest):
 class InvalidResource(InvalidRequest):
     """The message begins with the field at fault."""
 
-    http_status = 422
+    http_status = 422  # as Kubernetes' API server has it
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{shown(field, 128)} {problem}")

@@ -1,0 +1,49 @@
+"""The kinds that are known: one table, from which discovery, CRDs, explanation and decoding read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.metadata import Resource
+from tidegate.resources.model_service import ModelService
+from tidegate.resources.serving_runtime import ClusterServingRuntime, ServingRuntime
+
+OURS = "tidegate.dev"
+KSERVE = "serving.kserve.io"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind in one version."""
+
+    group: str
+    version: str
+    name: str
+    plural: str
+    short: tuple[str, ...]
+    namespaced: bool
+    model: type[Resource]
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it is KServe's: a field that is unknown to us may be known to a later KServe."""
+        return self.group == KSERVE
+
+
+KINDS = (
+    Kind(OURS, "v1", "ModelService", "modelservices", ("msvc",), True, ModelService),
+    Kind(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",), True, InferenceService),
+    Kind(KSERVE, "v1alpha1", "ServingRuntime", "servingruntimes", (), True, ServingRuntime),
+    Kind(KSERVE, "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", (), False, ClusterServingRuntime),
+)
+
+
+def find_kind(word: str) -> Kind | None:
+    """The kind that a person means: by name, plural or short name, in any case."""
+    word = word.lower()
+    return next((kind for kind in KINDS if word in (kind.name.lower(), kind.plural, *kind.short)), None)
