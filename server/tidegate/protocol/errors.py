@@ -13,7 +13,9 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   ├── HeadersTooLarge            431   INVALID_ARGUMENT
     │   ├── UnsupportedMediaType       415   INVALID_ARGUMENT
     │   ├── RequestTimeout             408   INVALID_ARGUMENT     the body did not arrive in time
-    │   └── InvalidResource            422   INVALID_ARGUMENT     a resource that cannot be stored as it is
+    │   └── Unprocessable              422   INVALID_ARGUMENT     well-formed, and means nothing that there could be
+    │       ├── InvalidManifest        422   INVALID_ARGUMENT     with all its faults (resources/faults.py)
+    │       └── InvalidResource        422   INVALID_ARGUMENT     a resource that cannot be stored as it is
     ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
@@ -114,10 +116,12 @@ class RequestTimeout(InvalidRequest):
     http_status = 408
 
 
-class InvalidResource(InvalidRequest):
-    """The message begins with the field at fault."""
-
+class Unprocessable(InvalidRequest):
     http_status = 422  # as Kubernetes' API server has it
+
+
+class InvalidResource(Unprocessable):
+    """The message begins with the field at fault."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{shown(field, 128)} {problem}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.protocol.errors import InvalidRequest, shown
+from tidegate.protocol.errors import Unprocessable, shown
 
 Path = tuple[str | int, ...]
 """Where something stands: names of fields, keys of mappings, positions in lists."""
@@ -38,10 +38,8 @@ class Fault:
         return f"{self.place or 'the document'} {self.problem}{expected}"
 
 
-class InvalidManifest(InvalidRequest):
+class InvalidManifest(Unprocessable):
     """A document that describes no resource. ``faults`` has all that is wrong, ``warnings`` what else was noticed."""
-
-    http_status = 422  # as InvalidResource, which a store raises at the first fault
 
     def __init__(self, faults: Sequence[Fault], warnings: Sequence[Fault] = ()) -> None:
         told = [fault.message for fault in faults[:MOST_TOLD]]
