@@ -61,7 +61,7 @@ class Batcher(Generic[T]):
         return self._queue.full_for(item) or self._late(item, now) is not None
 
     def offer(self, item: Item[T], now: float, *, busy: bool = False) -> None:
-        """Accept a new request. ``busy`` tells that no replica is idle.
+        """Accept a new request. ``busy`` tells that it is ``crowded``, and no replica idle.
 
         Raises:
             Overloaded: the queue is full, or every replica is busy and what waits before it takes too long; it says
@@ -80,12 +80,10 @@ class Batcher(Generic[T]):
                 raise self._errors.quarantined(left)
         if self._queue.full_for(item):
             counters.overloaded += 1
-            retry_after = self._rate.retry_after(self._queue.rows, self._settings.max_retry_after)
-            raise self._errors.overloaded(self._queue.requests, self._queue.rows, retry_after)
+            raise self._errors.overloaded(self._queue.requests, self._queue.rows, self._retry_after())
         if busy and (at := self._late(item, now)) is not None:
             counters.shed += 1
-            retry_after = self._rate.retry_after(self._queue.rows, self._settings.max_retry_after)
-            raise self._errors.shed(at - now, item.deadline - now, retry_after)
+            raise self._errors.shed(at - now, item.deadline - now, self._retry_after())
         self._ledger.accept(item, self._buckets.of(item.key), self._former.largest(item), now)
 
     def take(
@@ -242,6 +240,9 @@ class Batcher(Generic[T]):
             contents_in_quarantine=len(self._quarantine),
             curves=self._buckets.learned(),
         )
+
+    def _retry_after(self) -> float:
+        return self._rate.retry_after(self._queue.rows, self._settings.max_retry_after)
 
     def _late(self, item: Item[T], now: float) -> float | None:
         """When a new request would be answered, if what waits makes that too late."""

@@ -268,7 +268,7 @@ class SleepingModel:
         if deadline <= asyncio.get_running_loop().time():
             self._waiting.too_late += 1
             raise DeadlineExceeded(f"the request's deadline had passed when it reached model '{self._settings.name}'")
-        self._waiting.enter(rows, nbytes)
+        self._waiting.admit(rows, nbytes)
         try:
             retry_at = self._activator.arrived(self)
             if retry_at is not None:

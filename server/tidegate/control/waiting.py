@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.batching.room import Room
 from tidegate.batching.settings import BatchSettings
 from tidegate.protocol.errors import Overloaded
 from tidegate.telemetry.idle import IDLE
@@ -16,44 +17,32 @@ _RETRY_AFTER = 1.0
 """Seconds, the least that HTTP can say: a small model is awake by then."""
 
 
-class Waiting:
-    """Of one model. A request that finds nobody waiting is always taken, as in the queue."""
+class Waiting(Room):
+    """Of one model."""
 
     def __init__(self, model: str, settings: BatchSettings) -> None:
+        super().__init__(settings.max_queue, settings.max_queue_bytes)
         self._model = model
-        self._settings = settings
-        self.requests = 0
-        self.rows = 0
-        self.nbytes = 0
         self.overloaded = 0
         self.failed = 0
         self.expired = 0
         self.cancelled = 0
         self.too_late = 0
 
-    def enter(self, rows: int, nbytes: int) -> None:
+    def admit(self, rows: int, nbytes: int) -> None:
         """One more, until ``leave``.
 
         Raises:
             Overloaded: it would be too many.
         """
-        most, most_bytes = self._settings.max_queue, self._settings.max_queue_bytes
-        if self.requests and (self.rows + rows > most or self.nbytes + nbytes > most_bytes):
+        if self.full_for(rows, nbytes):
             self.overloaded += 1
             raise Overloaded(
                 f"model '{self._model}' is asleep, and {self.requests} requests with {self.rows} rows wait for it to "
                 f"wake, which is as many as it may",
                 retry_after=_RETRY_AFTER,
             )
-        self.requests += 1
-        self.rows += rows
-        self.nbytes += nbytes
-
-    def leave(self, rows: int, nbytes: int) -> None:
-        """It waits no more."""
-        self.requests -= 1
-        self.rows -= rows
-        self.nbytes -= nbytes
+        self.enter(rows, nbytes)
 
     def added(self, behind: RevisionStatistics) -> RevisionStatistics:
         """The statistics of the model, with those that wait for it as if they did so in its queue."""

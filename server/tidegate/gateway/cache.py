@@ -136,13 +136,11 @@ class CachedBackend:
 
     async def infer(self, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
         """Answer from what is kept, from an execution in flight, or from one of its own. See ``Backend``."""
-        if self.metadata is not None and self.metadata.stateful:
+        metadata = self._backend.metadata
+        if metadata is not None and metadata.stateful:
             return await self._backend.infer(request, deadline, caller)  # its answer follows from what came before, too
         begun = perf_counter()
         loop = asyncio.get_running_loop()
-        metadata = self._backend.metadata
-        if metadata is not None and metadata.stateful:
-            return await self._backend.infer(request, deadline, caller)  # the answer does not follow from the request
         content = await _content(request, deadline) if deadline > self._clock() else None
         if content is None:
             return await self._backend.infer(request, deadline, caller)  # refused there, in its words, and counted
@@ -184,7 +182,7 @@ class CachedBackend:
         batched = metadata is not None and metadata.batch_dimension and request.inputs
         rows, nbytes = request.inputs[0].shape[0] if batched else 1, content_bytes(request)
         try:
-            self._sharing.enter(request.model_name, rows, nbytes)
+            self._sharing.admit(request.model_name, rows, nbytes)
         except Overloaded:
             self._overloaded += 1
             raise

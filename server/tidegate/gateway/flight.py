@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tidegate.batching.room import Room
 from tidegate.gateway.backend import Caller
 from tidegate.protocol.errors import DeadlineExceeded, Overloaded
 from tidegate.protocol.messages import InferRequest, InferResponse
@@ -86,34 +87,19 @@ class Flight:
         return bool(left)
 
 
-class Sharing:
+class Sharing(Room):
     """Who shares the execution that another request began, all flights of a revision together: bounded."""
 
-    def __init__(self, max_rows: int, max_bytes: int) -> None:
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
-        self.requests = 0
-        self.rows = 0
-        self.nbytes = 0
-
-    def enter(self, model: str, rows: int, nbytes: int) -> None:
+    def admit(self, model: str, rows: int, nbytes: int) -> None:
         """One more, until ``leave``.
 
         Raises:
             Overloaded: it would be too many.
         """
-        if self.requests and (self.rows + rows > self._max_rows or self.nbytes + nbytes > self._max_bytes):
+        if self.full_for(rows, nbytes):
             raise Overloaded(
                 f"model '{model}' has {self.requests} requests with {self.rows} rows waiting for executions that "
                 "others began, which is as many as it may",
                 retry_after=_RETRY_AFTER,
             )
-        self.requests += 1
-        self.rows += rows
-        self.nbytes += nbytes
-
-    def leave(self, rows: int, nbytes: int) -> None:
-        """It has ended."""
-        self.requests -= 1
-        self.rows -= rows
-        self.nbytes -= nbytes
+        self.enter(rows, nbytes)

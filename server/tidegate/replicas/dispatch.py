@@ -383,11 +383,11 @@ class Dispatcher:
 
     def _offer(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
         now = self._clock()
-        if self._pumping is not None and batcher.crowded(item, now):
+        crowded = batcher.crowded(item, now)
+        if crowded and self._pumping is not None:
             self._pump()  # what came before it in this turn of the loop may not have to wait
             now = self._clock()
-        busy = batcher.waiting > 0 and all(lane.works for lane in self._lanes.values())
-        batcher.offer(item, now, busy=busy)
+        batcher.offer(item, now, busy=crowded and all(lane.works for lane in self._lanes.values()))
         self.pump()
 
     def _withdraw(self, batcher: Batcher[Pending], item: Item[Pending]) -> None:
