@@ -14,7 +14,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from tidegate.protocol.errors import shown
+from tidegate.protocol.errors import quoted, shown
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -71,7 +71,7 @@ def _problems(value: object, hint: Any, place: str) -> Iterator[str]:
 
 def _struct_problems(value: object, kind: type[msgspec.Struct], place: str) -> Iterator[str]:
     if not isinstance(value, dict):
-        yield f"{_named(place)} is {_quoted(value)}, expected a mapping"
+        yield f"{_named(place)} is {quoted(value)}, expected a mapping"
         return
     hints = get_type_hints(kind, include_extras=True)
     found = False
@@ -103,9 +103,9 @@ def _conversion(value: object, hint: Any, place: str) -> Iterator[str]:
         if match := _EXPECTED.match(text):
             culprit, below = _found(value, at["place"] if at else "")
             words = " or ".join(_WORDS.get(word.strip(), word.strip()) for word in match["kinds"].split("|"))
-            yield f"{_named(place + below)} is {_quoted(culprit)}, expected {words}{_bound(match['more'])}"
+            yield f"{_named(place + below)} is {quoted(culprit)}, expected {words}{_bound(match['more'])}"
         elif text.startswith("Invalid enum value"):
-            yield f"{_named(place)} is {_quoted(value)}, expected one of {', '.join(_choices(hint))}"
+            yield f"{_named(place)} is {quoted(value)}, expected one of {', '.join(_choices(hint))}"
         else:
             yield f"{_named(place)}: {text}" if place else text
 
@@ -153,18 +153,3 @@ def _below(place: str, name: str) -> str:
 
 def _named(place: str) -> str:
     return place or "the document"
-
-
-def _quoted(value: object) -> str:
-    match value:
-        case None:
-            return "empty"
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"'{shown(value)}'"
-    return shown(value)

@@ -277,3 +277,21 @@ def shown(value: object, limit: int = 64) -> str:
     """A caller's value as it may stand in a message or a log: printable, on one line, at most ``limit`` characters."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)[: limit + 1])
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def quoted(value: object) -> str:
+    """A value of a document as a sentence quotes it: text in quotes, what is large by its kind."""
+    match value:
+        case None:
+            return "empty"
+        case dict():
+            return "a mapping"
+        case list():
+            return "a list"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"'{shown(value)}'"
+        case int() if abs(value) >= 10**20:
+            return "a number of more than 20 digits"
+    return shown(value)

@@ -15,8 +15,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from tidegate.protocol.errors import quoted
 from tidegate.resources.bounds import bound_fault
-from tidegate.resources.faults import Fault, InvalidManifest, Path, quoted, wrong
+from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceServiceSpec
 from tidegate.resources.kinds import KINDS, Kind
 from tidegate.resources.metadata import Resource

@@ -35,7 +35,7 @@ def explain(path: str) -> str:
     info, shape, fate = _find(kind, steps)
     field = f"FIELD    {'.'.join(steps)} <{shape.name}>{_required(info)}"
     return "\n".join(
-        [*head, field, *_of_section(str(info.description), _inner(shape).section, _facts(info, shape, fate))]
+        [*head, field, *_of_section(str(info.description), shape.inner.section, _facts(info, shape, fate))]
     )
 
 
@@ -61,14 +61,14 @@ def _find(kind: Kind, steps: list[str]) -> tuple[FieldInfo, Shape, Fate | None]:
             raise InvalidRequest(f"{walked} has no field '{shown(step)}'{hint}")
         info = known[step]
         shape = shape_of(info)
-        section = _inner(shape).section
+        section = shape.inner.section
         walked += f".{step}"
         fate = fate if isinstance(fate, NotHonoured) else fate_of(info) or fate
     return info, shape, fate
 
 
 def _facts(info: FieldInfo, shape: Shape, fate: Fate | None) -> list[str]:
-    inner = _inner(shape)
+    inner = shape.inner
     facts = [] if inner.section or inner.expected in ("a mapping", "any value") else [f"EXPECTED {inner.expected}"]
     if default := default_of(info):
         facts.append(f"DEFAULT  {default}")
@@ -99,12 +99,6 @@ def _of_section(meaning: str, section: type[Section] | None, facts: list[str] | 
         told = f", default {default}" if default else ""
         yield f"  {name} <{shape_of(info).name}>{_required(info)}{told}"
         yield indent(fill(" ".join(str(info.description).split()), WIDTH - 6), "      ")
-
-
-def _inner(shape: Shape) -> Shape:
-    while below := shape.item or shape.value:
-        shape = below
-    return shape
 
 
 def _required(info: FieldInfo) -> str:

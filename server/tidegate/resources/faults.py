@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.protocol.errors import Unprocessable, shown
+from tidegate.protocol.errors import Unprocessable, quoted, shown
 
 Path = tuple[str | int, ...]
 """Where something stands: names of fields, keys of mappings, positions in lists."""
@@ -65,21 +65,3 @@ def show_path(path: Path) -> str:
         else:
             text += f'["{shown(step)}"]'
     return text
-
-
-def quoted(value: object) -> str:
-    """A value as a sentence quotes it."""
-    match value:
-        case None:
-            return "empty"
-        case dict():
-            return "a mapping"
-        case list():
-            return "a list"
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"'{shown(value)}'"
-        case int() if abs(value) >= 10**20:
-            return "a number of more than 20 digits"
-    return shown(value)

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from tidegate.resources.faults import Fault, Path, quoted, wrong
+from tidegate.protocol.errors import quoted
+from tidegate.resources.faults import Fault, Path, wrong
 from tidegate.resources.parts import (
     FRAMEWORKS,
     Part,

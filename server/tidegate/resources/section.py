@@ -49,6 +49,12 @@ class Shape:
     key: Shape | None = None
 
     @property
+    def inner(self) -> Shape:
+        """What stands in it at last, however many lists and mappings are around that."""
+        below = self.item or self.value
+        return below.inner if below else self
+
+    @property
     def name(self) -> str:
         """The type in few words, as an explanation shows it."""
         if self.section:

@@ -71,9 +71,7 @@ def hints_from(section: type[Section]) -> Hints:
                 hints.setdefault(name, f"KServe has it, and it is not honoured: {fate.reason}")
             elif isinstance(fate, Translated):
                 hints.setdefault(name, f"KServe has it; write {fate.to}")
-            shape = shape_of(info)
-            while below := shape.item or shape.value:
-                shape = below
+            shape = shape_of(info).inner
             if shape.section and not isinstance(fate, NotHonoured):
                 stack.append(shape.section)
     return hints
