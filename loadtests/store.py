@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from tidegate.control.store.sqlite import SqliteStore
-from tidegate.resources.resource import Document, Key, Kind
+from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.selector import parse_selector
 from tidegate.resources.store import MergePatch, Query
 
-KIND = Kind("tidegate.dev", "ModelService")
+KIND = GroupKind("tidegate.dev", "ModelService")
 PADDING = "x" * 600
 AT_ONCE = 500
 """Writes that wait together; each is a transaction and a sync of its own."""

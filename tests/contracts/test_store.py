@@ -15,7 +15,7 @@ from tidegate.protocol.errors import (
     ResourceNotFound,
     ShuttingDown,
 )
-from tidegate.resources.resource import Document, Kind
+from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.store import JsonPatch, MergePatch, Patch, Store
 from tidegate.testing.stores import KIND, Setup, in_loop, key, owned_by, service
 
@@ -452,7 +452,7 @@ async def test_a_closed_store_says_so(setup: Setup) -> None:
     """Reads, writes and watches after the end are refused, and do not wait."""
     async with setup.open() as store:
         pass
-    calls: list[Any] = [store.get(key()), store.create(service()), store.list(Kind("a", "B")), store.events()]
+    calls: list[Any] = [store.get(key()), store.create(service()), store.list(GroupKind("a", "B")), store.events()]
     for call in calls:
         with pytest.raises(ShuttingDown):
             await call

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidegate.protocol.errors import InvalidResource, ResourceConflict, ResourceNotFound
-from tidegate.resources.resource import Document
+from tidegate.resources.document import Document
 from tidegate.resources.store import Cascade, MergePatch, Preconditions, Store
 from tidegate.testing.stores import KIND, Setup, in_loop, key, owned_by, service
 

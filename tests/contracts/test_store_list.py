@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from tidegate.protocol.errors import InvalidRequest, ResourceExpired
-from tidegate.resources.resource import Document, Kind
+from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.selector import parse_selector
 from tidegate.resources.store import ALL, MergePatch, Page, Query, Store
 from tidegate.testing.stores import KIND, Setup, in_loop, key, service
@@ -40,7 +40,7 @@ async def test_a_list_is_ordered(setup: Setup) -> None:
         assert (page.version, page.more) == ("7", None)
         assert names(await store.list(KIND, Query("a"))) == ["a/a", "a/z"]
         assert names(await store.list(KIND, Query("c"))) == []
-        assert names(await store.list(Kind("tidegate.dev", "Nothing"))) == []
+        assert names(await store.list(GroupKind("tidegate.dev", "Nothing"))) == []
 
 
 @in_loop

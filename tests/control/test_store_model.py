@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tidegate.protocol.errors import ResourceConflict, ResourceExists, ResourceExpired, ResourceNotFound
-from tidegate.resources.resource import Document
+from tidegate.resources.document import Document
 from tidegate.resources.selector import parse_selector
 from tidegate.resources.store import ALL, Cascade, Change, ChangeType, MergePatch, Page, Query, Store
 from tidegate.testing.stores import KIND, NAMES, Setup, key, owned_by, service

@@ -5,13 +5,13 @@ from __future__ import annotations
 from tidegate.control.store.ledger import Entry
 from tidegate.control.store.settings import StoreSettings
 from tidegate.control.store.watchers import Watcher, Watchers
-from tidegate.resources.resource import encode
+from tidegate.resources.document import to_bytes
 from tidegate.resources.store import ALL, ChangeType
 from tidegate.testing.stores import KIND, in_loop, key, service, told
 
 
 def entry(version: int) -> Entry:
-    document = encode(service(f"s{version}", resourceVersion=str(version)), 10_000)
+    document = to_bytes(service(f"s{version}", resourceVersion=str(version)), 10_000)
     return Entry(version, 0.0, ChangeType.ADDED, key(f"s{version}"), None, document)
 
 

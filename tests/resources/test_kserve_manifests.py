@@ -11,7 +11,7 @@ import pytest
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.inference_service import InferenceService
-from tidegate.resources.manifest import Document, read_documents
+from tidegate.resources.manifest import Manifest, read_manifests
 from tidegate.resources.parts import FRAMEWORKS
 from tidegate.resources.translate import translate
 
@@ -19,16 +19,16 @@ FOLDER = Path(__file__).parent / "kserve"
 REFUSED = "refused.yaml"
 
 
-def documents(name: str) -> Iterator[Document]:
+def documents(name: str) -> Iterator[Manifest]:
     for path in sorted(FOLDER.glob(name)):
-        yield from read_documents(path.read_bytes())
+        yield from read_manifests(path.read_bytes())
 
 
 GOOD = [each for path in sorted(FOLDER.iterdir()) if path.name != REFUSED for each in documents(path.name)]
 SERVICES = [each for each in GOOD if each.value["kind"] == "InferenceService"]
 
 
-def name_of(document: Document) -> str:
+def name_of(document: Manifest) -> str:
     return str(document.value["metadata"]["name"])
 
 
@@ -49,7 +49,7 @@ def test_there_are_many() -> None:
 
 
 @pytest.mark.parametrize("document", GOOD, ids=name_of)
-def test_it_is_in_order(document: Document) -> None:
+def test_it_is_in_order(document: Manifest) -> None:
     """No fault and no unknown field; what was said is kept, and said again it is the same."""
     found = document.inspect(strict=True)
     assert (found.faults, found.warnings) == ((), ())
@@ -58,7 +58,7 @@ def test_it_is_in_order(document: Document) -> None:
 
 
 @pytest.mark.parametrize("document", GOOD, ids=name_of)
-def test_its_defaults(document: Document) -> None:
+def test_its_defaults(document: Manifest) -> None:
     """They are filled in once, and leave no old key."""
     once = apply_defaults(decode(document.value))
     assert apply_defaults(once) == once
@@ -66,7 +66,7 @@ def test_its_defaults(document: Document) -> None:
 
 
 @pytest.mark.parametrize("document", SERVICES, ids=name_of)
-def test_its_translation(document: Document) -> None:
+def test_its_translation(document: Manifest) -> None:
     """It is a valid ModelService of the same name, and the same one whether or not the defaults were filled in."""
     service = decode(document.value)
     assert isinstance(service, InferenceService)

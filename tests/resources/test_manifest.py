@@ -6,7 +6,7 @@ import pytest
 
 from tidegate.resources.bounds import MAX_DEPTH, MAX_VALUES
 from tidegate.resources.decode import inspect
-from tidegate.resources.manifest import MAX_BYTES, MAX_DOCUMENTS, read_documents
+from tidegate.resources.manifest import MAX_BYTES, MAX_DOCUMENTS, read_manifests
 
 TWO = b"""\
 # a comment
@@ -26,17 +26,17 @@ spec:
 
 def said(data: bytes) -> list[tuple[int, int, str]]:
     """Number, line and message of what cannot be read."""
-    return [(each.number, each.line(()), each.fault.message) for each in read_documents(data) if each.fault is not None]
+    return [(each.number, each.line(()), each.fault.message) for each in read_manifests(data) if each.fault is not None]
 
 
 def test_several_documents() -> None:
     """YAML and JSON, numbered without the empty ones."""
-    assert [(each.number, each.value["kind"]) for each in read_documents(TWO)] == [(1, "A"), (2, "B")]
+    assert [(each.number, each.value["kind"]) for each in read_manifests(TWO)] == [(1, "A"), (2, "B")]
 
 
 def test_lines() -> None:
     """A value stands in the line of its name, one that is missing in that of what is around it."""
-    first, second = read_documents(TWO)
+    first, second = read_manifests(TWO)
     assert first.line(()) == 3
     assert first.line(("spec", "predictor", "containers", 0, "image")) == 8
     assert first.line(("spec", "predictor", "containers", 0, "args", 3)) == 7
@@ -76,27 +76,27 @@ def test_a_bomb_costs_nothing() -> None:
 
 def test_what_is_before_it_is_still_read() -> None:
     """A text that is broken in its third document has two."""
-    found = list(read_documents(b"a: 1\n---\nb: 2\n---\nc: [\n"))
+    found = list(read_manifests(b"a: 1\n---\nb: 2\n---\nc: [\n"))
     assert [each.value for each in found] == [{"a": 1}, {"b": 2}, None]
     assert found[2].number == 3
 
 
 def test_too_many_documents() -> None:
     """The bound is told in place of the rest."""
-    found = list(read_documents(b"---\na: 1\n" * (MAX_DOCUMENTS + 5)))
+    found = list(read_manifests(b"---\na: 1\n" * (MAX_DOCUMENTS + 5)))
     assert len(found) == MAX_DOCUMENTS + 1
     assert found[-1].inspect().faults[0].message == f"the document is one of more than {MAX_DOCUMENTS}"
 
 
 def test_an_empty_text_has_none() -> None:
     """Comments and separators are no documents."""
-    assert list(read_documents(b"")) == []
-    assert list(read_documents(b"---\n# nothing\n---\n")) == []
+    assert list(read_manifests(b"")) == []
+    assert list(read_manifests(b"---\n# nothing\n---\n")) == []
 
 
 def test_values_that_are_no_plain_ones() -> None:
     """What YAML's own tags make, and what a program may hand over."""
-    [document] = read_documents(b"a: !!binary aGk=\n")
+    [document] = read_manifests(b"a: !!binary aGk=\n")
     assert [fault.message for fault in document.inspect().faults] == [
         "a is a bytes, expected text, a number, true, false, a list or a mapping"
     ]

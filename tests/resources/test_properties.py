@@ -19,7 +19,7 @@ from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.faults import InvalidManifest
 from tidegate.resources.inference_service import InferenceService, InferenceServiceSpec, KServePredictor
 from tidegate.resources.kinds import KINDS, Kind
-from tidegate.resources.manifest import read_documents
+from tidegate.resources.manifest import read_manifests
 from tidegate.resources.parts import part
 from tidegate.resources.scalars import Amount, CountOrShare, Span
 from tidegate.resources.section import Section, Shape, fields_of, shape_of
@@ -95,7 +95,7 @@ SAMPLES = [
     document.value
     for path in sorted((Path(__file__).parent / "kserve").iterdir())
     if path.name != "refused.yaml"
-    for document in read_documents(path.read_bytes())
+    for document in read_manifests(path.read_bytes())
     if document.value["kind"] == "InferenceService"
 ]
 
@@ -160,7 +160,7 @@ def test_what_fits_each_field_is_in_order_and_comes_back(document: dict[str, Any
     again = encode(found.resource)
     assert decode(again) == found.resource
     assert encode(decode(json.loads(json.dumps(again)))) == again
-    [read] = read_documents(yaml.safe_dump(again).encode())
+    [read] = read_manifests(yaml.safe_dump(again).encode())
     assert read.value == again
 
 
@@ -179,7 +179,7 @@ def test_every_valid_service_has_defaults_and_a_translation(service: InferenceSe
 @settings(max_examples=100)
 def test_any_text_is_documents(data: bytes) -> None:
     """Whatever is in a file, each of its documents can be read, or says why not."""
-    for document in read_documents(data):
+    for document in read_manifests(data):
         found = document.inspect()
         assert found.faults
         assert all(document.line(fault.path) >= 1 for fault in found.faults)
@@ -188,5 +188,5 @@ def test_any_text_is_documents(data: bytes) -> None:
 @given(st.lists(st.sampled_from(["a: 1", "---", "- b", "? [c]", "&x", "*x", "!!python/name:os", "{", "'", "\t", "a:"])))
 def test_any_yaml_is_documents(lines: list[str]) -> None:
     """Of the parts that make YAML difficult, too."""
-    for document in read_documents("\n".join(lines).encode()):
+    for document in read_manifests("\n".join(lines).encode()):
         assert document.inspect().faults

@@ -14,7 +14,7 @@ from tidegate.cli.failure import Exit, Failure
 
 if TYPE_CHECKING:
     from tidegate.resources.faults import Fault
-    from tidegate.resources.manifest import Document
+    from tidegate.resources.manifest import Manifest
 
 SUFFIXES = (".yaml", ".yml", ".json")
 """What is read of a directory."""
@@ -25,7 +25,7 @@ class Verdict:
     """What is said of one document."""
 
     source: str
-    document: Document
+    document: Manifest
     kind: str
     name: str
     faults: Sequence[Fault]
@@ -96,10 +96,10 @@ def _files(path: Path) -> Sequence[Path]:
 
 def _judge(source: str, data: bytes, strict: bool) -> Iterator[Verdict]:
     from tidegate.resources.inference_service import InferenceService
-    from tidegate.resources.manifest import read_documents
+    from tidegate.resources.manifest import read_manifests
     from tidegate.resources.translate import translate
 
-    for document in read_documents(data):
+    for document in read_manifests(data):
         found = document.inspect(strict=strict)
         notes: Sequence[tuple[tuple[str | int, ...], str]] = ()
         if isinstance(found.resource, InferenceService):
@@ -145,7 +145,7 @@ def _as_json(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _fault_as_json(fault: Fault, document: Document) -> dict[str, Any]:
+def _fault_as_json(fault: Fault, document: Manifest) -> dict[str, Any]:
     return {
         "path": fault.place,
         "line": document.line(fault.path),

@@ -24,7 +24,7 @@ MAX_DOCUMENTS = 1000
 
 
 @dataclass(frozen=True)
-class Document:
+class Manifest:
     """One document of a text; either ``value`` is what it holds, or ``fault`` says why it cannot be read."""
 
     number: int
@@ -45,15 +45,15 @@ class Document:
         return Inspection(None, (self.fault,)) if self.fault else inspect(self.value, strict=strict)
 
 
-def read_documents(data: bytes) -> Iterator[Document]:
+def read_manifests(data: bytes) -> Iterator[Manifest]:
     """The documents of a text, one after the other."""
     if len(data) > MAX_BYTES:
-        yield Document(1, fault=Fault((), f"has more than {MAX_BYTES} bytes"))
+        yield Manifest(1, fault=Fault((), f"has more than {MAX_BYTES} bytes"))
         return
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        yield Document(1, fault=Fault((), f"is no text: byte {error.start} is not UTF-8"))
+        yield Manifest(1, fault=Fault((), f"is no text: byte {error.start} is not UTF-8"))
         return
     number = 0
     try:
@@ -64,11 +64,11 @@ def read_documents(data: bytes) -> Iterator[Document]:
                 if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
                     continue  # nothing between two separators
                 if number == MAX_DOCUMENTS:
-                    yield Document(number + 1, fault=Fault((), f"is one of more than {MAX_DOCUMENTS}"))
+                    yield Manifest(number + 1, fault=Fault((), f"is one of more than {MAX_DOCUMENTS}"))
                     return
                 value = loader.construct_document(node)
                 number += 1
-                yield Document(number, value, lines=dict(_lines(node, ())))
+                yield Manifest(number, value, lines=dict(_lines(node, ())))
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -79,8 +79,8 @@ def read_documents(data: bytes) -> Iterator[Document]:
         yield _unread(number + 1, f"is no valid YAML: {shown(error, 200)}", 1)
 
 
-def _unread(number: int, problem: str, line: int) -> Document:
-    return Document(number, fault=Fault((), problem), lines={(): line})
+def _unread(number: int, problem: str, line: int) -> Manifest:
+    return Manifest(number, fault=Fault((), problem), lines={(): line})
 
 
 def _lines(node: yaml.Node, path: Path) -> Iterator[tuple[Path, int]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import msgspec
 
 from tidegate.protocol.errors import InvalidRequest, shown
-from tidegate.resources.resource import Key
+from tidegate.resources.document import Key
 
 REQUIREMENTS = 100
 """Requirements that one selector may have."""

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from tidegate.resources.resource import Document, Key, Kind
+from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.selector import EVERYTHING, Selector
 
 
@@ -132,7 +132,9 @@ class Store(Protocol):
         """
         ...
 
-    async def list(self, kind: Kind, query: Query = ALL, *, limit: int | None = None, more: str | None = None) -> Page:
+    async def list(
+        self, kind: GroupKind, query: Query = ALL, *, limit: int | None = None, more: str | None = None
+    ) -> Page:
         """Resources, at most ``limit`` of them. ``more`` is from the page before, of the same query.
 
         Raises:
@@ -191,7 +193,7 @@ class Store(Protocol):
         ...
 
     def watch(
-        self, kind: Kind, query: Query = ALL, *, since: str | None = None, bookmarks: bool = False
+        self, kind: GroupKind, query: Query = ALL, *, since: str | None = None, bookmarks: bool = False
     ) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
         """Changes after the version ``since``, in their order, for ever. With None or '0' what is there is ADDED first.
 

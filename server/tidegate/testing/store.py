@@ -16,7 +16,7 @@ from tidegate.control.store.ledger import Entry, Ledger
 from tidegate.control.store.local import LocalStore, Work
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import ShuttingDown
-from tidegate.resources.resource import Key, Kind
+from tidegate.resources.document import GroupKind, Key
 from tidegate.resources.store import ChangeType, Event
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class MemoryLedger:
         return [(key, held.document) for key, held in self._objects.items() if uid in held.owners]
 
     def scan(
-        self, kind: Kind, namespace: str | None, after: tuple[str, str], version: int
+        self, kind: GroupKind, namespace: str | None, after: tuple[str, str], version: int
     ) -> Iterator[tuple[Key, bytes]]:
         then: dict[Key, bytes | None] = {key: held.document for key, held in self._objects.items()}
         for entry in reversed(self._log):  # back to the instant, change by change
@@ -93,7 +93,7 @@ class MemoryLedger:
             if wanted and document is not None:
                 yield key, document
 
-    def entries(self, kind: Kind, namespace: str | None, after: int, limit: int) -> list[Entry]:
+    def entries(self, kind: GroupKind, namespace: str | None, after: int, limit: int) -> list[Entry]:
         found = [
             entry
             for entry in self._log

@@ -11,12 +11,12 @@ from typing import Any, ParamSpec
 
 from tidegate.control.store.settings import StoreSettings
 from tidegate.control.store.sqlite import SqliteStore
-from tidegate.resources.resource import Document, Key, Kind
+from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import Change, ChangeType, Store
 from tidegate.testing.store import ManualClock, MemoryStore, NumberedUids
 
 P = ParamSpec("P")
-KIND = Kind("tidegate.dev", "ModelService")
+KIND = GroupKind("tidegate.dev", "ModelService")
 NAMES = ("memory", "sqlite")
 PATIENCE = 60.0
 """Seconds after which what never comes is a failure."""

@@ -22,7 +22,7 @@ WAL_KEPT = 64 * 1024 * 1024
 """Bytes that the write-ahead log keeps on disk once it was larger."""
 
 
-class Lane:
+class DatabaseThread:
     """A thread with its connection, and a bounded number of calls that wait for it."""
 
     def __init__(self, file: Path, name: str, settings: StoreSettings) -> None:
@@ -39,7 +39,7 @@ class Lane:
 
         Raises:
             Overloaded: too many wait.
-            ShuttingDown: the lane is closed.
+            ShuttingDown: it is closed.
             StateUnavailable: SQLite cannot do it now.
             StateUnusable: the file is damaged.
         """

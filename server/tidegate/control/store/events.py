@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tidegate.protocol.errors import InvalidResource, shown
-from tidegate.resources.resource import Key
+from tidegate.resources.document import Key
 from tidegate.resources.store import Event, Severity
 
 MESSAGE_LENGTH = 1024

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from tidegate.resources.resource import Key, Kind
+from tidegate.resources.document import GroupKind, Key
 from tidegate.resources.store import ChangeType, Event
 
 
@@ -50,12 +50,12 @@ class Ledger(Protocol):
         ...
 
     def scan(
-        self, kind: Kind, namespace: str | None, after: tuple[str, str], version: int
+        self, kind: GroupKind, namespace: str | None, after: tuple[str, str], version: int
     ) -> Iterator[tuple[Key, bytes]]:
         """Objects as they were at a version that is not below the floor, by namespace and name, beyond ``after``."""
         ...
 
-    def entries(self, kind: Kind, namespace: str | None, after: int, limit: int) -> list[Entry]:
+    def entries(self, kind: GroupKind, namespace: str | None, after: int, limit: int) -> list[Entry]:
         """The first entries of a kind after a version."""
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tidegate.protocol.errors import InvalidResource, ResourceConflict, shown
-from tidegate.resources.resource import Document, Key, finalizers_of, key_of, owners_of, same, version_of
+from tidegate.resources.document import Document, Key, finalizers_of, key_of, owners_of, same, version_of
 
 _OURS = ("uid", "creationTimestamp", "generation", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds")
 """Fields of the metadata that the store sets."""

@@ -13,7 +13,7 @@ import msgspec
 
 from tidegate.control.store.ledger import Entry, Ledger, labels_in
 from tidegate.protocol.errors import InvalidRequest, ResourceExpired, shown
-from tidegate.resources.resource import Document, Kind, decode
+from tidegate.resources.document import Document, GroupKind, from_bytes
 from tidegate.resources.store import ChangeType, Page, Query
 
 _deterministic = msgspec.json.Encoder(order="deterministic")
@@ -31,7 +31,7 @@ class _Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
 _tokens = msgspec.json.Decoder(_Token)
 
 
-def page(ledger: Ledger, kind: Kind, query: Query, limit: int | None, more: str | None) -> Page:
+def page(ledger: Ledger, kind: GroupKind, query: Query, limit: int | None, more: str | None) -> Page:
     """Raises as ``Store.list``."""
     if limit is not None and limit < 1:
         raise InvalidRequest(f"limit is {limit}, expected a number of resources above 0")
@@ -45,12 +45,12 @@ def page(ledger: Ledger, kind: Kind, query: Query, limit: int | None, more: str 
         if len(items) == limit:
             rest = base64.urlsafe_b64encode(_deterministic.encode(token)).decode()
             break
-        items.append(decode(encoded))
+        items.append(from_bytes(encoded))
         token = _Token(token.version, key.namespace, key.name, token.query)
     return Page(items, str(token.version), rest)
 
 
-def missed(ledger: Ledger, kind: Kind, query: Query, after: int, limit: int) -> tuple[list[Entry], int]:
+def missed(ledger: Ledger, kind: GroupKind, query: Query, after: int, limit: int) -> tuple[list[Entry], int]:
     """The next entries of the log for a watcher, and the version that it has seen with them.
 
     Raises:
@@ -98,7 +98,7 @@ def parsed_version(text: str) -> int:
     return int(text)
 
 
-def _token(text: str, kind: Kind, query: Query) -> _Token:
+def _token(text: str, kind: GroupKind, query: Query) -> _Token:
     try:
         token = _tokens.decode(base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True))
     except ValueError as error:  # msgspec's and binascii's are, too
@@ -108,5 +108,5 @@ def _token(text: str, kind: Kind, query: Query) -> _Token:
     return token
 
 
-def _digest(kind: Kind, query: Query) -> str:
+def _digest(kind: GroupKind, query: Query) -> str:
     return hashlib.blake2b(_deterministic.encode((kind, query)), digest_size=8).hexdigest()

@@ -16,7 +16,7 @@ from tidegate.control.store.settings import StoreSettings
 from tidegate.control.store.watch import Watch
 from tidegate.control.store.watchers import Watchers
 from tidegate.protocol.errors import InvalidRequest, ResourceNotFound, ShuttingDown
-from tidegate.resources.resource import Document, Key, Kind, decode
+from tidegate.resources.document import Document, GroupKind, Key, from_bytes
 from tidegate.resources.store import (
     ALL,
     ANY,
@@ -71,9 +71,11 @@ class LocalStore(ABC):
         held = await self._read(lambda ledger: ledger.find(key))
         if held is None:
             raise ResourceNotFound(str(key))
-        return decode(held)
+        return from_bytes(held)
 
-    async def list(self, kind: Kind, query: Query = ALL, *, limit: int | None = None, more: str | None = None) -> Page:
+    async def list(
+        self, kind: GroupKind, query: Query = ALL, *, limit: int | None = None, more: str | None = None
+    ) -> Page:
         return await self._read(lambda ledger: page(ledger, kind, query, limit, more))
 
     async def create(self, document: Document, *, dry_run: bool = False) -> Document:
@@ -99,7 +101,7 @@ class LocalStore(ABC):
         return await self._change(lambda operations: operations.delete(key, preconditions, cascade), dry_run)
 
     def watch(
-        self, kind: Kind, query: Query = ALL, *, since: str | None = None, bookmarks: bool = False
+        self, kind: GroupKind, query: Query = ALL, *, since: str | None = None, bookmarks: bool = False
     ) -> AbstractAsyncContextManager[AsyncIterator[Change]]:
         sources = (self.list, self._missed, self._watchers)
         return Watch(kind, query, since, bookmarks, sources, self._settings)
@@ -114,7 +116,7 @@ class LocalStore(ABC):
             raise InvalidRequest(f"limit is {limit}, expected a number of events above 0")
         return await self._read(lambda ledger: ledger.events(about, limit))
 
-    async def _missed(self, kind: Kind, query: Query, after: int, limit: int) -> tuple[Sequence[Entry], int]:
+    async def _missed(self, kind: GroupKind, query: Query, after: int, limit: int) -> tuple[Sequence[Entry], int]:
         return await self._read(lambda ledger: missed(ledger, kind, query, after, limit))
 
     async def _change(self, work: Callable[[Operations], Document], dry_run: bool) -> Document:
@@ -140,6 +142,6 @@ def _answer(operations: Operations, document: Document, dry_run: bool) -> Docume
         if str(entry.version) == version:
             del document["metadata"]["resourceVersion"]
             if entry.old is not None:
-                document["metadata"]["resourceVersion"] = decode(entry.old)["metadata"]["resourceVersion"]
+                document["metadata"]["resourceVersion"] = from_bytes(entry.old)["metadata"]["resourceVersion"]
             break
     return document

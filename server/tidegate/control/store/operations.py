@@ -20,16 +20,16 @@ from tidegate.control.store.lifecycle import (
 from tidegate.control.store.patches import patched
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import InvalidResource, ResourceConflict, ResourceExists, ResourceNotFound, shown
-from tidegate.resources.resource import (
+from tidegate.resources.document import (
     Document,
     Key,
     check_json,
-    decode,
-    encode,
     finalizers_of,
+    from_bytes,
     key_of,
     owners_of,
     same,
+    to_bytes,
 )
 from tidegate.resources.store import Cascade, ChangeType, Event, Patch, Preconditions, Severity
 
@@ -53,30 +53,30 @@ class Operations:
     def replace(self, document: Document) -> Document:
         key = self._checked(document)
         held = self._held(key)
-        return self._put(key, held, replaced(decode(held), document))
+        return self._put(key, held, replaced(from_bytes(held), document))
 
     def replace_status(self, document: Document) -> Document:
         key = self._checked(document)
         held = self._held(key)
-        return self._put(key, held, with_status(decode(held), document))
+        return self._put(key, held, with_status(from_bytes(held), document))
 
     def patch(self, key: Key, patch: Patch, status: bool) -> Document:
         held = self._held(key)
-        old = decode(held)
+        old = from_bytes(held)
         new = check_address(key, patched(old, patch, self._settings))
         self._checked(new)
         return self._put(key, held, with_status(old, new) if status else replaced(old, new))
 
     def delete(self, key: Key, preconditions: Preconditions, cascade: Cascade) -> Document:
         held = self._held(key)
-        old = decode(held)
+        old = from_bytes(held)
         metadata = old["metadata"]
         for field, wanted in (("uid", preconditions.uid), ("resourceVersion", preconditions.version)):
             if wanted is not None and wanted != metadata[field]:
                 raise ResourceConflict(str(key), field, metadata[field], wanted)
         if cascade is Cascade.ORPHAN:
             for dependent, encoded in self._ledger.dependents(metadata["uid"]):
-                self._append(ChangeType.MODIFIED, dependent, encoded, disowned(decode(encoded), metadata["uid"]))
+                self._append(ChangeType.MODIFIED, dependent, encoded, disowned(from_bytes(encoded), metadata["uid"]))
         if not finalizers_of(old):
             return self._remove(key, held, old)
         if leaving(old):
@@ -112,7 +112,7 @@ class Operations:
 
     def _put(self, key: Key, held: bytes, new: Document) -> Document:
         """Write the next state of an object, unless it is the present one; the last finalizer's removal removes it."""
-        old = decode(held)
+        old = from_bytes(held)
         if same(old, new):
             return old
         if leaving(new) and not finalizers_of(new):
@@ -127,12 +127,12 @@ class Operations:
             owner = gone.pop()
             for dependent, encoded in self._ledger.dependents(owner):
                 if self._leave(dependent, encoded, owner):
-                    gone.append(decode(encoded)["metadata"]["uid"])
+                    gone.append(from_bytes(encoded)["metadata"]["uid"])
         return answer
 
     def _leave(self, key: Key, held: bytes, owner: str) -> bool:
         """Do to an object what follows from the removal of an owner, and tell whether it is removed, too."""
-        old = decode(held)
+        old = from_bytes(held)
         if leaving(old):
             return False
         without = disowned(old, owner)
@@ -150,15 +150,15 @@ class Operations:
         if kind is not ChangeType.DELETED:
             self._check_owners(key, owners, held)
         version = self._ledger.newest() + 1
-        encoded = encode(stamped(new, version), self._settings.max_document)
+        encoded = to_bytes(stamped(new, version), self._settings.max_document)
         entry = Entry(version, self._now, kind, key, held, encoded)
         self._ledger.append(entry, new["metadata"]["uid"], owners)
         self.entries.append(entry)
-        return decode(encoded)
+        return from_bytes(encoded)
 
     def _check_owners(self, key: Key, owners: frozenset[str], held: bytes | None) -> None:
         """A new owner must be there: what goes with a resource that is gone already would stay for ever."""
-        known = {reference["uid"] for reference in owners_of(decode(held))} if held is not None else set()
+        known = {reference["uid"] for reference in owners_of(from_bytes(held))} if held is not None else set()
         for uid in sorted(owners - known):
             place = self._ledger.place(uid)
             if place is None or place.namespace not in ("", key.namespace):

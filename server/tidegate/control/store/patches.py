@@ -9,7 +9,7 @@ import jsonpatch
 
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import InvalidResource, shown
-from tidegate.resources.resource import Document, check_json, encode
+from tidegate.resources.document import Document, check_json, to_bytes
 from tidegate.resources.store import JsonPatch, MergePatch, Patch
 
 
@@ -54,7 +54,7 @@ def _operated(document: Document, operations: list[Any], settings: StoreSettings
     for number, operation in enumerate(operations):
         result = _applied(result, operation, number)
         if isinstance(operation, dict) and operation.get("op") == "copy" and isinstance(result, dict):
-            encode(result, settings.max_document)  # thirty copies of a copy would fill the memory
+            to_bytes(result, settings.max_document)  # thirty copies of a copy would fill the memory
     return result
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tidegate.control.store.database import Lane, transaction, undone
+from tidegate.control.store.database import DatabaseThread, transaction, undone
 from tidegate.control.store.directory import StateDirectory
 from tidegate.control.store.ledger import Ledger
 from tidegate.control.store.local import LocalStore, Work, new_uid
@@ -28,8 +28,8 @@ class SqliteStore(LocalStore):
     def __init__(
         self,
         directory: StateDirectory,
-        writer: Lane,
-        reader: Lane,
+        writer: DatabaseThread,
+        reader: DatabaseThread,
         settings: StoreSettings,
         clock: Callable[[], float],
         new_uid: Callable[[], str],
@@ -63,7 +63,7 @@ class SqliteStore(LocalStore):
         except BaseException:
             directory.release()
             raise
-        writer, reader = Lane(file, "writer", settings), Lane(file, "reader", settings)
+        writer, reader = DatabaseThread(file, "writer", settings), DatabaseThread(file, "reader", settings)
         try:
             newest = await writer.call(lambda connection: _prepared(connection, str(file), clock()))
         except BaseException:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from tidegate.control.store.ledger import Entry
-from tidegate.resources.resource import Key, Kind
+from tidegate.resources.document import GroupKind, Key
 from tidegate.resources.store import ChangeType, Event, Severity
 
 _OF_KIND = "api_group = ? AND kind = ?"
@@ -63,7 +63,7 @@ class SqliteLedger:
         return [(_key(row), row[4]) for row in rows]
 
     def scan(
-        self, kind: Kind, namespace: str | None, after: tuple[str, str], version: int
+        self, kind: GroupKind, namespace: str | None, after: tuple[str, str], version: int
     ) -> Iterator[tuple[Key, bytes]]:
         values = {"group": kind.group, "kind": kind.name, "namespace": namespace, "version": version}
         values |= {"after_namespace": after[0], "after_name": after[1]}
@@ -71,7 +71,7 @@ class SqliteLedger:
         for row in self._execute(_SCAN.format(beyond=beyond), values):
             yield Key(kind, row[0], row[1]), row[2]
 
-    def entries(self, kind: Kind, namespace: str | None, after: int, limit: int) -> list[Entry]:
+    def entries(self, kind: GroupKind, namespace: str | None, after: int, limit: int) -> list[Entry]:
         only, values = ("", ()) if namespace is None else ("AND namespace = ?", (namespace,))
         rows = self._execute(
             "SELECT version, at, type, api_group, kind, namespace, name, old, new FROM changes "
@@ -149,7 +149,7 @@ def _flat(key: Key) -> tuple[str, str, str, str]:
 
 
 def _key(row: Any) -> Key:
-    return Key(Kind(row[0], row[1]), row[2], row[3])
+    return Key(GroupKind(row[0], row[1]), row[2], row[3])
 
 
 def _event(row: Any) -> Event:

@@ -14,18 +14,18 @@ from typing import Protocol, Self
 from tidegate.control.store.ledger import Entry
 from tidegate.control.store.listing import parsed_version
 from tidegate.control.store.settings import StoreSettings
-from tidegate.control.store.watchers import Waiting, Watcher, Watchers, concerns
-from tidegate.resources.resource import Kind, version_of
+from tidegate.control.store.watchers import Unread, Watcher, Watchers, concerns
+from tidegate.resources.document import GroupKind, version_of
 from tidegate.resources.store import Change, ChangeType, Page, Query
 
 
 class Lister(Protocol):
     """``Store.list``."""
 
-    def __call__(self, kind: Kind, query: Query, *, limit: int | None, more: str | None) -> Awaitable[Page]: ...
+    def __call__(self, kind: GroupKind, query: Query, *, limit: int | None, more: str | None) -> Awaitable[Page]: ...
 
 
-Missed = Callable[[Kind, Query, int, int], Awaitable[tuple[Sequence[Entry], int]]]
+Missed = Callable[[GroupKind, Query, int, int], Awaitable[tuple[Sequence[Entry], int]]]
 """The next entries after a version, and the version that is seen with them."""
 
 
@@ -34,7 +34,7 @@ class Watch:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: GroupKind,
         query: Query,
         since: str | None,
         bookmarks: bool,
@@ -113,7 +113,7 @@ class Watch:
     def _bookmark(self) -> None:
         self._told = self._version
         if self._bookmarks:
-            self._ready.append(Waiting(ChangeType.BOOKMARK, self._version, None).read())
+            self._ready.append(Unread(ChangeType.BOOKMARK, self._version, None).read())
 
     def _attach(self) -> None:
         self._watcher = Watcher(self._kind, self._query, self._version, self._bookmarks, self._settings)

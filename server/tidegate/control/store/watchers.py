@@ -17,11 +17,11 @@ from tidegate.control.store.lifecycle import stamped
 from tidegate.control.store.listing import seen
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import ResourceExpired, TidegateError
-from tidegate.resources.resource import Kind, decode
+from tidegate.resources.document import GroupKind, from_bytes
 from tidegate.resources.store import Change, ChangeType, Query
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Unread(msgspec.Struct, frozen=True):
     """A change that nobody has read yet."""
 
     type: ChangeType
@@ -30,30 +30,30 @@ class Waiting(msgspec.Struct, frozen=True):
     """None: a bookmark."""
 
     def read(self) -> Change:
-        document = decode(self.document) if self.document is not None else {"metadata": {}}
+        document = from_bytes(self.document) if self.document is not None else {"metadata": {}}
         return Change(self.type, str(self.version), stamped(document, self.version))
 
 
-def concerns(entry: Entry, query: Query) -> Waiting | None:
+def concerns(entry: Entry, query: Query) -> Unread | None:
     """What an entry of the log is to a watcher, if anything."""
     kind = seen(entry, query)
     if kind is None:
         return None
     left = kind is ChangeType.DELETED and entry.type is not ChangeType.DELETED
-    return Waiting(kind, entry.version, entry.old if left else entry.new)
+    return Unread(kind, entry.version, entry.old if left else entry.new)
 
 
 class Watcher:
     """The queue of one watcher that has caught up with the log until ``version``."""
 
-    def __init__(self, kind: Kind, query: Query, version: int, bookmarks: bool, settings: StoreSettings) -> None:
+    def __init__(self, kind: GroupKind, query: Query, version: int, bookmarks: bool, settings: StoreSettings) -> None:
         self._kind = kind
         self._query = query
         self._bookmark_every = settings.bookmark_every if bookmarks else 0
         self._most = settings.watch_queue
         self._told = version
         self._seen = version
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[Unread] = deque()
         self._end: TidegateError | None = None
         self._arrival = asyncio.Event()
 
@@ -70,7 +70,7 @@ class Watcher:
         elif self._bookmark_every and entry.version - self._told >= self._bookmark_every:
             if self._queue and self._queue[-1].type is ChangeType.BOOKMARK:
                 self._queue.pop()
-            self._put(Waiting(ChangeType.BOOKMARK, entry.version, None))
+            self._put(Unread(ChangeType.BOOKMARK, entry.version, None))
 
     def end(self, error: TidegateError) -> None:
         """Nothing comes after what waits now but this."""
@@ -89,7 +89,7 @@ class Watcher:
     async def arrival(self) -> None:
         await self._arrival.wait()
 
-    def _put(self, change: Waiting) -> None:
+    def _put(self, change: Unread) -> None:
         if len(self._queue) >= self._most:
             self._queue.clear()
             behind = f"the watch is more than {self._most} changes behind and has ended"

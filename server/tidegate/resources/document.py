@@ -29,7 +29,7 @@ _sorted = msgspec.json.Encoder(order="sorted")
 _decoder = msgspec.json.Decoder()
 
 
-class Kind(NamedTuple):
+class GroupKind(NamedTuple):
     """What a resource is, whichever version of its API it is written in. The core group is ''."""
 
     group: str
@@ -39,7 +39,7 @@ class Kind(NamedTuple):
 class Key(NamedTuple):
     """The address of one resource. ``namespace`` is '' for what stands in none."""
 
-    kind: Kind
+    kind: GroupKind
     namespace: str
     name: str
 
@@ -66,10 +66,10 @@ def key_of(document: Document) -> Key:
     if metadata.get("namespace") not in (None, ""):
         expected = "at most 63 lower case letters, digits and '-'"
         namespace = _text(metadata, "namespace", _NAMESPACE, expected, "metadata.")
-    return Key(Kind(version.rpartition("/")[0], kind), namespace, name)
+    return Key(GroupKind(version.rpartition("/")[0], kind), namespace, name)
 
 
-def encode(document: Document, most: int) -> bytes:
+def to_bytes(document: Document, most: int) -> bytes:
     """The bytes that are kept of a document, at most ``most`` of them.
 
     Raises:
@@ -86,8 +86,8 @@ def encode(document: Document, most: int) -> bytes:
     return encoded
 
 
-def decode(encoded: bytes) -> Document:
-    """The document of bytes that ``encode`` made: a new one each time."""
+def from_bytes(encoded: bytes) -> Document:
+    """The document of bytes that ``to_bytes`` made: a new one each time."""
     document: Document = _decoder.decode(encoded)
     return document
 
