@@ -182,6 +182,21 @@ def test_a_batch_that_was_under_way_does_not_lift_the_refusal() -> None:
     assert repr(ceiling) == "<Ceiling of 7 rows, 8 refused until 62>"
 
 
+def test_memory_that_comes_back_is_used_by_one_part() -> None:
+    """A request that was cut small for want of memory is cut by what there is now, and is in a batch once."""
+    device = Device(memory=1, settings=BatchSettings(max_batch=8, initial_batch_size=8, memory_backoff=60.0))
+    [item] = device.ask(40)
+    device.some(8)
+    device.memory = 8
+    device.now += 61.0
+    parts = []
+    while (batch := device.execute()) is not None:
+        parts.append(len(batch.parts))
+    assert item.state is State.COMPLETED
+    assert max(device.sizes[8:]) > 1
+    assert set(parts) == {1}
+
+
 @given(
     st.lists(
         st.tuples(st.booleans(), st.integers(1, 40), st.sampled_from([0.0, 0.4, 1.0])),

@@ -111,6 +111,14 @@ def test_one_size_scales_with_the_rows() -> None:
     assert fitted(curve, 8) == pytest.approx(0.08)
 
 
+def test_more_than_was_ever_executed_takes_at_least_as_long() -> None:
+    """Where a wait must not be overrated, nothing is guessed beyond the largest size that was seen."""
+    curve = Curve(60.0)
+    curve.observe(4, 0.04, 0.0)
+    assert curve.expect(2) == pytest.approx(0.02)
+    assert curve.expect(8) == curve.expect(4) == pytest.approx(0.04)
+
+
 def test_sizes_worth_a_try() -> None:
     """A quarter above the largest that was executed, by at least one row."""
     curve = Curve(60.0)

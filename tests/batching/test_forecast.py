@@ -265,6 +265,17 @@ def test_nobody_is_refused_before_enough_was_seen() -> None:
     assert shed(service) == 0
 
 
+def test_nobody_is_refused_after_a_few_batches() -> None:
+    """How executions overlap is not read off one burst."""
+    service = Service(1, 0.1, 0.0)
+    for number in range(33):
+        service.arrive(number, 1e6)
+    service.until(1.0)
+    for number in range(160):
+        service.arrive(number, 1.5)
+    assert shed(service) == 0
+
+
 def test_nobody_is_refused_by_what_is_long_past() -> None:
     """After ``curve_memory`` seconds without an execution nothing is known."""
     service = flooded(rows=0)

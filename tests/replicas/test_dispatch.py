@@ -525,6 +525,34 @@ def test_who_would_wait_too_long_is_told_on_arrival() -> None:
     run_virtual(main())
 
 
+def test_nobody_is_told_so_while_a_replica_does_nothing() -> None:
+    """Not even where that cannot take a batch for the moment: it may the next."""
+
+    async def main() -> None:
+        scene = Scene(max_batch=2, initial_batch_size=2)
+        one, other = scene.link(credits=1), scene.link(credits=1)
+        lessons = [scene.ask(x(number)) for number in range(20)]
+        for _ in range(5):
+            await settle()
+            await asyncio.sleep(0.1)
+            one.answer()
+            other.answer()
+        await asyncio.gather(*lessons)
+        other.full = True
+        now = asyncio.get_running_loop().time()
+        waits = [scene.ask(x(number), deadline=now + 0.35) for number in range(2)]
+        await settle()
+        waits += [scene.ask(x(number), deadline=now + 0.35) for number in range(12)]
+        await settle()
+        assert not [task for task in waits if task.done()]
+        assert (one.rows, other.rows, scene.waiting) == ([2], [], 12)
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+    run_virtual(main())
+
+
 def test_no_memory_for_a_batch() -> None:
     """It waits where it was until the link has memory again."""
 
