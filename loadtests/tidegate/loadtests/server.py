@@ -120,10 +120,13 @@ class Server:
         return self._log.read()[-3000:].decode(errors="replace")
 
 
-def tidegate(model: Path, name: str, *words: str, threads: int = 0) -> Server:
-    """``tidegate serve`` of one file or folder of models on free ports; ``words`` are further options."""
+def tidegate(model: Path, name: str, *words: str, threads: int = 0, python: Path | None = None) -> Server:
+    """``tidegate serve`` of one file or folder of models on free ports; ``words`` are further options.
+
+    ``python`` is the interpreter of another environment.
+    """
     http, grpc, status = free_ports(3)
-    command: list[str | Path] = [sys.executable, "-P", "-m", "tidegate", "serve", model]
+    command: list[str | Path] = [python or sys.executable, "-P", "-m", "tidegate", "serve", model]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--status-port", str(status)]
     command += ["--threads", str(threads)] if threads else []
     return Server("tidegate", [*command, *words], http, name)
