@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.metadata import Resource
 from tidegate.resources.model_service import ModelService
+from tidegate.resources.serving_revision import ServingRevision
 from tidegate.resources.serving_runtime import ClusterServingRuntime, ServingRuntime
 
 OURS = "tidegate.dev"
@@ -37,6 +38,7 @@ class Kind:
 
 KINDS = (
     Kind(OURS, "v1", "ModelService", "modelservices", ("msvc",), True, ModelService),
+    Kind(OURS, "v1", "ServingRevision", "servingrevisions", ("srev",), True, ServingRevision),
     Kind(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",), True, InferenceService),
     Kind(KSERVE, "v1alpha1", "ServingRuntime", "servingruntimes", (), True, ServingRuntime),
     Kind(KSERVE, "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", (), False, ClusterServingRuntime),

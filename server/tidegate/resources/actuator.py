@@ -1,0 +1,119 @@
+"""The Actuator port: who runs the replicas of revisions. Child processes on a laptop, Deployments in a cluster.
+
+It is level-based: told again what it was told before, it does nothing. What it was asked for and what there is may
+differ for a while, and it says when that changes. It decides nothing: which revisions run, and how many replicas each
+has, is the reconciler's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from tidegate.resources.document import Document
+
+
+class RevisionId(NamedTuple):
+    """The address of a revision: a service, and the number that it has there."""
+
+    namespace: str
+    service: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"revision {self.number} of {self.namespace}/{self.service}"
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """What a template's reference to a model turned out to mean, so that it never means anything else again."""
+
+    uri: str
+    """As the template has it; "" where containers bring the model."""
+    digest: str
+    """``sha256:…`` of the model's content; "" where nothing here can tell it."""
+    version: str = ""
+    """The model version of the directory or registry; "" where it has none, and the revision's number is taken."""
+    runtime: str = ""
+    """Who reads it: the runtime's name, with its framework's version after a slash where that is known."""
+    format: str = ""
+    at: float = 0.0
+    """When, in seconds since 1970."""
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """A revision that is to run, and with how many replicas. Only ``replicas`` may change while it runs."""
+
+    id: RevisionId
+    template: Document
+    """What forms a revision, of the service's spec (``resources.revision``)."""
+    resolved: Resolved
+    replicas: int = 1
+
+
+class Phase(StrEnum):
+    STARTING = "Starting"
+    """No replica is ready yet, and it is being tried."""
+    READY = "Ready"
+    """At least one replica takes requests."""
+    FAILED = "Failed"
+    """No replica is ready, and trying goes on at most slowly: the reason says why."""
+    ENDING = "Ending"
+    """It is routed to no more, and finishes what it has."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How a revision stands."""
+
+    phase: Phase
+    ready: int = 0
+    """Replicas that take requests."""
+    wanted: int = 0
+    """Replicas that it is to have."""
+    reason: str = ""
+    """One sentence, for people; "" where it is as it should be."""
+
+
+class Actuator(Protocol):
+    """Every call may raise ``StateUnavailable``, and ``ShuttingDown`` once it closes."""
+
+    async def run(self, workload: Workload) -> None:
+        """See to it that the revision runs so. Returns once it is noted, long before it is ready.
+
+        A revision that is ending and is asked for again goes on running if it still can, and else starts anew.
+        """
+        ...
+
+    async def end(self, revision: RevisionId) -> None:
+        """See to it that the revision ends once its requests are answered. It is routed to no more by now."""
+        ...
+
+    async def observe(self, namespace: str, service: str) -> Mapping[int, Standing]:
+        """How the revisions of a service stand, by number. One that is not there does not run."""
+        ...
+
+    def subscribe(self, changed: Callable[[str, str], None]) -> None:
+        """Have ``changed(namespace, service)`` called, in the event loop, whenever what ``observe`` tells changed."""
+        ...
+
+
+class Resolver(Protocol):
+    """Who finds out what a template's reference to a model means now."""
+
+    async def resolve(self, namespace: str, template: Document) -> Resolved:
+        """Find the model, fetch it where it must be, and tell what it is. It is kept until ``keep`` lets go of it.
+
+        A ``digest`` in the template is held against what is found; where that content is kept already, nothing is
+        read from the reference.
+
+        Raises:
+            ModelLoadFailed: there is no such model, it is not what the digest says, or this machine cannot read it.
+            UntrustedModel: its format can execute code, and nobody has vouched for it.
+        """
+        ...
+
+    async def keep(self, digests: frozenset[str]) -> None:
+        """Keep the content of these digests from now on, and of no others."""
+        ...
