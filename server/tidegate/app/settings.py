@@ -37,6 +37,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Options of the runtimes, by name; each runtime refuses those that it does not know."""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
+    admin: HttpSettings = HttpSettings(port=8082)
+    """The resource API, on a loopback address also where the others are not."""
     status: HttpSettings = HttpSettings(port=8083)
     replica: ReplicaSettings = ReplicaSettings()
     batching: BatchSettings = BatchSettings()
@@ -55,6 +57,12 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Whether models are loaded by their first request, unless their model.yaml says otherwise."""
     activation: ActivationSettings = ActivationSettings()
     """How many of those that are loaded on demand are awake, and for how long."""
+    state_directory: Path | None = None
+    """Where the resources are kept; None for a directory that ends with the server."""
+    trust: tuple[Path, ...] = ()
+    """Directories whose models may be of formats that can execute code, also where a manifest names them."""
+    keep_previous: float = 600.0
+    """Seconds that the replicas of a revision go on running after the next one has taken over."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

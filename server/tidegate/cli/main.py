@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "serve": """Serve model files and directories on this machine.
 
-Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, metrics and health on 8083,
+Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, the resource API on
+8082, metrics and health on 8083,
 all of them on 127.0.0.1 only. Ctrl-C or SIGTERM lets requests in flight end; once more ends at once.
 
     tidegate serve iris.joblib digits.onnx

@@ -151,6 +151,7 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
+        admin=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
         status=structs.replace(http, port=addresses.status_port, access_log=False),
         replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
         batching=structs.replace(
@@ -165,7 +166,11 @@ def _settings_of(options: Options) -> ServeSettings:
     control = options.control
     watching = RELOAD if control.reload else overlay(WATCH, control)
     return structs.replace(
-        overlay(settings, *groups), given=given, watch=control.watch or control.reload, watching=watching
+        overlay(settings, *groups),
+        state_directory=Path(state) if (state := options.services.state_directory) else None,
+        given=given,
+        watch=control.watch or control.reload,
+        watching=watching,
     )
 
 

@@ -23,12 +23,12 @@ from typing import IO, NamedTuple, Self
 PATIENCE = 60.0
 """Seconds after which a command that prints nothing is hanging; nothing is measured by it."""
 
-DEFAULTS = {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:8081", "status": "127.0.0.1:8083"}
-NOBODY = {"http": "127.0.0.1:1", "grpc": "127.0.0.1:2", "status": "127.0.0.1:3"}
+DEFAULTS = {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:8081", "admin": "127.0.0.1:8082", "status": "127.0.0.1:8083"}
+NOBODY = {"http": "127.0.0.1:1", "grpc": "127.0.0.1:2", "admin": "127.0.0.1:4", "status": "127.0.0.1:3"}
 """Where no server listens, for the commands of a page that come before its server."""
 
 TERMINAL = {"TERM": "dumb", "NO_COLOR": "1"}
-FREE_PORTS = {f"TIDEGATE_SERVE_{port}_PORT": "0" for port in ("HTTP", "GRPC", "STATUS")}
+FREE_PORTS = {f"TIDEGATE_SERVE_{port}_PORT": "0" for port in ("HTTP", "GRPC", "ADMIN", "STATUS")}
 
 
 class File(NamedTuple):
