@@ -110,6 +110,7 @@ def test_every_limit_of_a_request_can_be_set() -> None:
 
 
 WORDS: dict[str, list[str]] = {
+    "trust": ["--trust", "models"],
     "nan": ["--nan", "string"],
     "refuse_early": ["--no-refuse-early"],
     "model_cache": ["--no-model-cache"],
