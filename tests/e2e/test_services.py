@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,16 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
+from tidegate.resources.revision import undone
 
 from tidegate.client import Client
 from tidegate.client.retry import RetryPolicy
 from tidegate.client.settings import ClientSettings
-from tidegate.testing.process import PATIENCE, Serving
+from tidegate.testing.process import PATIENCE
+from tidegate.testing.services import SERVICES, ServiceServer, manifest, ready, split
 
 pytestmark = [pytest.mark.e2e, pytest.mark.framework]
 
-PATH = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
 ROW = [[5.1, 3.5, 1.4, 0.2]]
 PATIENT = ClientSettings(
     timeout=PATIENCE, retries=RetryPolicy(max_attempts=1000, max_backoff=0.2, budget_rate=100.0, budget_burst=1000.0)
@@ -42,80 +42,17 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class Cluster:
-    """A server with a state directory, which can be started again on its ports."""
-
-    def __init__(self, state: Path, models: Path) -> None:
-        self._words: list[str | Path] = ["--state-directory", state, "--trust", models]
-        self.server = Serving.start(*self._words)
-        self.server.until("ready")
-        listening = self.server.events[0]
-        for port in ("http", "grpc", "admin", "status"):
-            self._words += [f"--{port}-port", listening[port].rpartition(":")[2]]
-        self.admin = httpx.Client(base_url=self.server.admin, trust_env=False, timeout=PATIENCE)
-
-    def restart(self) -> None:
-        assert self.server.stop() == 0
-        self.server.close()
-        self.server = Serving.start(*self._words)
-        self.server.until("ready")
-
-    def write(self, service: dict[str, Any]) -> dict[str, Any]:
-        """Apply a manifest."""
-        answer = self.admin.patch(
-            f"{PATH}/{service['metadata']['name']}",
-            params={"fieldManager": "test", "force": "true"},
-            json=service,
-            headers={"content-type": "application/apply-patch+yaml"},
-        )
-        assert answer.status_code in (200, 201), answer.text
-        written: dict[str, Any] = answer.json()
-        return written
-
-    def until(self, name: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The service once its status is of its newest generation and holds; looked at again and again."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            service: dict[str, Any] = self.admin.get(f"{PATH}/{name}").json()
-            status = service.get("status", {})
-            if status.get("observedGeneration") == service["metadata"]["generation"] and holds(status):
-                return service
-            assert time.monotonic() < deadline, service
-
-    def close(self) -> None:
-        self.admin.close()
-        if self.server.process.poll() is None:
-            assert self.server.stop() == 0
-        self.server.close()
-
-
 @pytest.fixture
-def cluster(tmp_path: Path, models: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path / "state", models)
-    try:
-        yield cluster
-    finally:
-        cluster.close()
+def server(tmp_path: Path, models: Path) -> Iterator[ServiceServer]:
+    with ServiceServer.start(tmp_path / "state", "--trust", models) as server:
+        yield server
 
 
-def manifest(path: Path, **predictor: Any) -> dict[str, Any]:
-    model = {"modelFormat": {"name": "sklearn"}, "storageUri": f"file://{path}"}
-    return {
-        "apiVersion": "tidegate.dev/v1",
-        "kind": "ModelService",
-        "metadata": {"name": "iris", "namespace": "default"},
-        "spec": {"predictor": {"model": model, **predictor}, "rollout": {"sticky": {"header": "x-user"}}},
-    }
-
-
-def ready(status: dict[str, Any]) -> bool:
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
-
-
-def split(status: dict[str, Any]) -> dict[str, int]:
-    """Per cent of the traffic by revision."""
-    traffic = status.get("components", {}).get("predictor", {}).get("traffic", ())
-    return {each["revisionName"]: each["percent"] for each in traffic if each.get("percent")}
+def iris(path: Path, **predictor: Any) -> dict[str, Any]:
+    """A service whose callers stay with the revision that they have met."""
+    service = manifest("iris", path, "sklearn", **predictor)
+    service["spec"]["rollout"] = {"sticky": {"header": "x-user"}}
+    return service
 
 
 def answer(http: httpx.Client, **headers: str) -> int:
@@ -154,44 +91,46 @@ def load(url: str) -> Iterator[Counter[int]]:
     assert answers.total() > 0
 
 
-def test_nobody_notices_that_a_service_is_edited_promoted_undone_and_restarted(cluster: Cluster, models: Path) -> None:
+def test_nobody_notices_that_a_service_is_edited_promoted_undone_and_restarted(
+    server: ServiceServer, models: Path
+) -> None:
     """Split right within binomial bounds and sticky, also after a restart; undone with the model and its settings."""
-    cluster.write(manifest(models / "first.joblib", batcher={"maxBatchSize": 8}))
-    cluster.until("iris", ready)
-    with load(cluster.server.url) as answers, httpx.Client(base_url=cluster.server.url, trust_env=False) as http:
-        assert answer(http) == 0
-        cluster.write(manifest(models / "second.joblib", batcher={"maxBatchSize": 16}, canaryTrafficPercent=10))
-        cluster.until("iris", lambda status: split(status) == {"iris-00001": 90, "iris-00002": 10})
-        users = {f"user-{number}": answer(http, **{"x-user": f"user-{number}"}) for number in range(1000)}
-        canary = {user for user, label in users.items() if label == 2}
-        assert 50 < len(canary) < 150  # 100 expected; beyond five standard deviations, which are 9.5 each
-        assert {user for user in users if answer(http, **{"x-user": user}) == 2} == canary
+    first, second = models / "first.joblib", models / "second.joblib"
+    server.write(iris(first, batcher={"maxBatchSize": 8}))
+    server.until("iris", ready)
+    users = [f"user-{number}" for number in range(1000)]
+    with load(server.serving.url) as answers:
+        assert answer(server.http) == 0
+        server.write(iris(second, batcher={"maxBatchSize": 16}, canaryTrafficPercent=10))
+        server.until("iris", lambda status: split(status) == {"iris-00001": 90, "iris-00002": 10})
+        canary = in_canary(server, users)
+        assert 50 < len(canary) < 150  # 100 are expected; this is beyond five standard deviations of 9.5
+        assert in_canary(server, users) == canary
 
-        cluster.restart()
-        cluster.until("iris", lambda status: ready(status) and split(status) == {"iris-00001": 90, "iris-00002": 10})
-        assert {user for user in users if patient(http, user) == 2} == canary
+        assert server.serving.stop() == 0
+        server.begin_again()
+        server.until("iris", lambda status: ready(status) and len(split(status)) == 2)
+        assert in_canary(server, users) == canary
 
-        cluster.write(manifest(models / "second.joblib", batcher={"maxBatchSize": 16}, canaryTrafficPercent=50))
-        cluster.until("iris", lambda status: split(status) == {"iris-00001": 50, "iris-00002": 50})
-        more = {user for user in users if answer(http, **{"x-user": user}) == 2}
-        assert canary < more
+        server.write(iris(second, batcher={"maxBatchSize": 16}, canaryTrafficPercent=50))
+        server.until("iris", lambda status: split(status) == {"iris-00001": 50, "iris-00002": 50})
+        assert canary < in_canary(server, users)
 
-        cluster.write(manifest(models / "second.joblib", batcher={"maxBatchSize": 16}))
-        cluster.until("iris", lambda status: split(status) == {"iris-00002": 100})
-        assert {answer(http, **{"x-user": user}) for user in list(users)[:100]} == {2}
-        workers = {worker.pid for worker in cluster.server.workers}
+        server.write(iris(second, batcher={"maxBatchSize": 16}))
+        server.until("iris", lambda status: split(status) == {"iris-00002": 100})
+        assert in_canary(server, users) == set(users)
+        workers = {worker.pid for worker in server.serving.workers}
 
-        cluster.write(manifest(models / "first.joblib", batcher={"maxBatchSize": 8}))
-        cluster.until("iris", lambda status: split(status) == {"iris-00001": 100})
-        assert {answer(http, **{"x-user": user}) for user in list(users)[:100]} == {0}
-        assert http.get("/v2/models/iris/config").json()["max_batch_size"] == 8
-        assert {worker.pid for worker in cluster.server.workers} == workers  # its replicas were still there
-        assert set(answers) == {0, 2}
+        [was, _] = server.revisions("iris")
+        back = server.admin.put(f"{SERVICES}/iris", json=undone(server.read("iris"), was))
+        assert back.status_code == 200, back.text
+        server.until("iris", lambda status: split(status) == {"iris-00001": 100})
+        assert in_canary(server, users) == set()
+        assert server.http.get("/v2/models/iris/config").json()["max_batch_size"] == 8
+        assert {worker.pid for worker in server.serving.workers} == workers  # its replicas were still there
+    assert set(answers) == {0, 2}
 
 
-def patient(http: httpx.Client, user: str) -> int:
-    """As ``answer``; the connection may be one that ended with the server before."""
-    try:
-        return answer(http, **{"x-user": user})
-    except httpx.RemoteProtocolError:
-        return answer(http, **{"x-user": user})
+def in_canary(server: ServiceServer, users: list[str]) -> set[str]:
+    """Those who are answered by the second model."""
+    return {user for user in users if answer(server.http, **{"x-user": user}) == 2}
