@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from random import Random
 from time import perf_counter
 
 import msgspec
 
+from tidegate.gateway.addressee import PLAIN, Asked, Headers, ServiceName, read_host, read_revision
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.owned import OwnedAnswer, owned
@@ -74,13 +76,21 @@ class DataPlane:
     """One gateway's state: the routes it serves, what is in flight, whether it takes more.
 
     ``routes`` is replaced as a whole by whoever owns the models, which is ``repository`` where there is one.
+    ``chance`` gives numbers from 0 to below 1, for callers whom nothing tells apart; chosen here if it is None.
     """
 
-    def __init__(self, routes: RouteTable, metrics: Metrics, settings: GatewaySettings) -> None:
+    def __init__(
+        self,
+        routes: RouteTable,
+        metrics: Metrics,
+        settings: GatewaySettings,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
         self.routes = routes
         self.repository: ModelRepository | None = None
         self.settings = settings
         self.metrics = metrics
+        self._chance = chance or Random().random
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
         self._anybody = caller_of(None, "", settings.caller)
         self.leaving = False
@@ -101,6 +111,25 @@ class DataPlane:
         return not self.leaving and not any(
             route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
+
+    def asked(self, headers: Headers, service: ServiceName | None = None, request_id: str = "") -> Asked:
+        """What a request says of its addressee. ``service`` is that of its path.
+
+        Raises:
+            InvalidRequest: a header that says it stands there twice.
+        """
+        revision = read_revision(headers)
+        if not self.routes.services.by_name and revision is None and service is None:
+            return PLAIN
+        return Asked(headers, service, read_host(headers), revision, request_id, self._chance())
+
+    def resolve(self, model: str, version: str, asked: Asked) -> Route:
+        """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.
+
+        Raises:
+            TidegateError: see ``RouteTable.resolve``.
+        """
+        return self.routes.resolve(model, version, asked)
 
     def server_metadata(self) -> ServerMetadata:
         more = () if self.repository is None else REPOSITORY_EXTENSIONS
