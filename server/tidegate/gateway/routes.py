@@ -70,6 +70,54 @@ class RouteTable(msgspec.Struct, frozen=True):
         service = self.services.by_name.get(DEFAULT, {}).get(model)
         return None if service is None else (service, "")
 
+    def is_for_service(self, asked: Asked) -> bool:
+        """Whether a request addresses a service by host or path, so that there are no other models for it."""
+        return self.services.addressed(asked) is not None
+
+    def services_of(self, asked: Asked) -> Mapping[str, Service]:
+        """The services that can be asked for by their names where this was asked, by name."""
+        addressed = self.services.addressed(asked)
+        if addressed is not None:
+            return {addressed[0].name.name: addressed[0]}
+        plain = self.services.by_name.get(DEFAULT, {})
+        return {name: plain[name] for name in sorted(plain)}
+
+    def names(self, asked: Asked) -> list[str]:
+        """The models that can be asked for where this was asked.
+
+        Raises:
+            NotFound: as ``resolve``.
+        """
+        services = self.services_of(asked)
+        return sorted(services if self.is_for_service(asked) else {*self.models, *services})
+
+    def several(self, model: str, asked: Asked) -> list[Route]:
+        """The routes of a model, or of all ("") where this was asked: by name, and a model's by number.
+
+        Raises:
+            NotFound, ModelNotReady: as ``resolve``.
+        """
+        routes: Iterable[Route]
+        if model:
+            found = self.service(model, asked)
+            versions = self.models.get(model, {}) if found is None else found[0].revisions
+            routes = versions.values() or [self.resolve(model, "", asked)]  # which raises
+        elif self.is_for_service(asked):
+            routes = [route for service in self.services_of(asked).values() for route in service.revisions.values()]
+        else:
+            hidden = self.services.by_name.get(DEFAULT, {})
+            routes = [route for route in self if route.revision is not None or route.model not in hidden]
+        return sorted(routes, key=lambda route: (route.model, len(route.version), route.version))
+
+    def versions_of(self, route: Route) -> tuple[str, ...]:
+        """The versions that can be asked for of a route's model, by number."""
+        if route.revision is None:
+            found: Iterable[str] = self.models.get(route.model, ())
+        else:
+            service = self.services.by_name.get(route.revision.namespace, {}).get(route.revision.service)
+            found = () if service is None else service.versions
+        return tuple(sorted(found, key=lambda version: (len(version), version)))
+
     def __iter__(self) -> Iterator[Route]:
         """Every route, each once: the services' first."""
         for service in self.services:
