@@ -16,7 +16,7 @@ from time import perf_counter
 
 import msgspec
 
-from tidegate.gateway.addressee import PLAIN, Asked, Headers, ServiceName, read_host, read_revision
+from tidegate.gateway.addressee import PLAIN, REVISION, Asked, Headers, ServiceName, first, read_asked
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.index import index_of
@@ -117,15 +117,10 @@ class DataPlane:
         )
 
     def asked(self, headers: Headers, service: ServiceName | None = None, request_id: str = "") -> Asked:
-        """What a request says of its addressee. ``service`` is that of its path.
-
-        Raises:
-            InvalidRequest: a header that says it stands there twice.
-        """
-        revision = read_revision(headers)
-        if not self.routes.services.by_name and revision is None and service is None:
+        """What a request says of its addressee. ``service`` is that of its path."""
+        if service is None and not self.routes.services.by_name and first(headers, REVISION) is None:
             return PLAIN
-        return Asked(headers, service, read_host(headers), revision, request_id, self._chance())
+        return read_asked(headers, service, request_id, self._chance())
 
     def resolve(self, model: str, version: str, asked: Asked) -> Route:
         """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.

@@ -12,9 +12,5 @@ SERVICE = "service"
 
 
 def asked_of(plane: DataPlane, scope: Scope) -> Asked:
-    """What the request asks for beside the model and version of its path.
-
-    Raises:
-        InvalidRequest: see ``DataPlane.asked``.
-    """
+    """What the request asks for beside the model and version of its path."""
     return plane.asked(scope["headers"], scope["state"].get(SERVICE))
