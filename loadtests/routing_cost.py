@@ -11,13 +11,10 @@ from functools import partial
 from time import perf_counter
 
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
-from tidegate.gateway.route import Route
 from tidegate.gateway.routes import RouteTable
 from tidegate.gateway.services import Service
-from tidegate.resources.actuator import RevisionId
-from tidegate.resources.traffic import Share, Traffic
 from tidegate.telemetry.metrics import Metrics
-from tidegate.testing.backends import IdentityBackend, identity_metadata, identity_route
+from tidegate.testing.backends import identity_route, identity_service
 
 HEADERS = [
     (b"host", b"127.0.0.1:8080"),
@@ -27,16 +24,6 @@ HEADERS = [
     (b"content-length", b"91"),
     (b"content-type", b"application/json"),
 ]
-
-
-def service(namespace: str, name: str, *shares: int) -> Service:
-    """A service with a revision for each share."""
-    numbers = range(1, len(shares) + 1)
-    backend = IdentityBackend(identity_metadata(name))
-    routes = {number: Route.of_revision(RevisionId(namespace, name, number), "", backend) for number in numbers}
-    parts = tuple(map(Share, numbers, shares))
-    traffic = Traffic(namespace, name, parts, tuple(numbers), salt="salt", sticky="x-user-id", tags={"latest": 1})
-    return Service.of(traffic, routes)
 
 
 def plane(*services: Service) -> DataPlane:
@@ -62,10 +49,13 @@ def main() -> None:
     made.add_argument("--services", type=int, default=1000, help="that there are (default: %(default)s)")
     options = made.parse_args()
     without = plane()
-    others = [service("team", f"other-{number}", 100) for number in range(options.services - 3)]
-    among = plane(
-        service("default", "one", 100), service("default", "split", 90, 10), service("t", "far", 100), *others
-    )
+    services = [
+        identity_service("one", {1: 100}),
+        identity_service("split", {1: 90, 2: 10}, sticky="x-user-id"),
+        identity_service("far", {1: 100}, namespace="t"),
+        *(identity_service(f"other-{number}", {1: 100}, namespace="team") for number in range(options.services - 3)),
+    ]
+    among = plane(*services)
     key = [*HEADERS, (b"x-user-id", b"somebody@example.com")]
     host = [(b"host", b"far-t.example.com"), *HEADERS[1:]]
     ways: dict[str, Callable[[], object]] = {
@@ -80,7 +70,6 @@ def main() -> None:
     runs = [{name: nanoseconds(way, options.requests) for name, way in ways.items()} for _ in range(options.rounds)]
     for name in ways:
         print(f"{name:42} {min(run[name] for run in runs):6.0f} ns")
-    services = [*among.routes.services]
     anew = min(nanoseconds(lambda: RouteTable.of(services=services), 1) for _ in range(options.rounds))
     print(f"{'a new table':42} {anew / 1e6:6.1f} ms")
 

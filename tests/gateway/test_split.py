@@ -67,6 +67,7 @@ def test_every_number_is_somebodys(shares: list[int]) -> None:
     """However the shares are rounded, and nobody has any without a share."""
     found = counts(split(*shares))
     assert sum(found.values()) == PARTS
+    assert not any(found[number] for number, share in enumerate(shares, 1) if not share)
     assert all(
         abs(found[number] - share * PARTS / sum(shares)) <= len(shares) for number, share in enumerate(shares, 1)
     )
@@ -74,7 +75,7 @@ def test_every_number_is_somebodys(shares: list[int]) -> None:
 
 def test_shares_of_nothing_are_refused() -> None:
     """Nobody would answer."""
-    with pytest.raises(ValueError, match="^the shares add up to nothing$"):
+    with pytest.raises(ValueError, match=r"^the shares add up to nothing$"):
         split(0, 0)
 
 
