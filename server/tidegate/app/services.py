@@ -1,6 +1,6 @@
 """From a revision to the model that runs: its template and its resolved artifact become a plan.
 
-    actuator = LocalActuator(ServiceModels(settings, cores, cache, trust, bind).make, LocalActuatorSettings())
+actuator = LocalActuator(ServiceModels(settings, cores, cache, trust, bind).make, LocalActuatorSettings())
 """
 
 from __future__ import annotations
