@@ -16,8 +16,10 @@ from functools import partial
 
 from msgspec import structs
 
+from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
 from tidegate.app.repository import Announce, repository_of
+from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
 from tidegate.control.watch import snapshot, watch
@@ -73,8 +75,11 @@ class Server:
         self._copies = ArtifactCache(settings.artifact_cache) if settings.artifact_cache else None
         control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
-        self._models = repository_of(settings, self.plane, metrics, self._copies, announce)
+        router = Router(self.plane, metrics)
+        self._models = repository_of(settings, self.plane, router, metrics, self._copies, announce)
         self.plane.repository = self._models
+        self._kept = ArtifactCache(settings.revision_cache)
+        self._services = ControlPlane(settings, router, metrics, self._kept)
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http)
         self._grpc = GrpcServer(self.plane, settings.grpc)
@@ -108,9 +113,12 @@ class Server:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
         self._models.kill()
-        await asyncio.gather(*listeners, self._models.stop())
-        if self._copies is not None:
-            self._copies.close()
+        self._services.kill()
+        await asyncio.gather(*listeners, self._models.stop(), self._services.stop())
+        await self._services.close()
+        for copies in (self._copies, self._kept):
+            if copies is not None:
+                copies.close()
 
     async def _open(self) -> None:
         await self._status.start()
@@ -131,7 +139,8 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        results = await self._models.start()
+        results, _ = await asyncio.gather(self._models.start(), self._services.start())
+        self.plane.starting = False
         failures = [failure for failure in results if failure is not None]
         if failures and len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
@@ -166,7 +175,8 @@ class Server:
             for listener in (self._http, self._grpc):
                 listeners.create_task(listener.stop(grace))
             clean = await self._drained(grace)
-        await self._models.stop()
+        await asyncio.gather(self._models.stop(), self._services.stop())
+        await self._services.close()
         await self._status.stop(0.0)
         return clean
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 
 import msgspec
 
@@ -47,6 +48,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Fields of this, ``replica`` and ``batching`` that the user has given: they hold whatever a model.yaml says."""
     artifact_cache: CacheSettings | None = None
     """Where models are copied to before they are loaded; without it they are loaded from where they lie."""
+    revision_cache: CacheSettings = CacheSettings(directory=Path(gettempdir()) / "tidegate-models")
+    """Where the content of revisions is kept. There always is a place: a revision never changes."""
     model_control: bool = False
     """Whether callers may load and unload models even where others than this machine's users reach the server."""
     watch: bool = False

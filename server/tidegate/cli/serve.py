@@ -160,6 +160,7 @@ def _settings_of(options: Options) -> ServeSettings:
             padded_dimensions=batching.pad,
         ),
         artifact_cache=artifact_cache_of(options.copies),
+        revision_cache=revision_cache_of(options),
         activation=overlay(ACTIVATION, options.awake),
     )
     given = frozenset(FIELDS.get(option, option) for option in options.given)
@@ -182,6 +183,15 @@ def artifact_cache_of(copies: Copies) -> CacheSettings | None:
         return None
     directory = Path(copies.model_cache_directory) if copies.model_cache_directory else cache_home() / "tidegate/models"
     return CacheSettings(directory=directory.absolute(), max_bytes=copies.model_cache_bytes)
+
+
+def revision_cache_of(options: Options) -> CacheSettings:
+    """Where the content of revisions lies: with the state, so that it is there for as long as that is."""
+    from tidegate.storage.cache import CacheSettings
+
+    state, copies = options.services.state_directory, options.copies
+    named = Path(state) / "models" if state else Path(copies.model_cache_directory or cache_home() / "tidegate/models")
+    return CacheSettings(directory=named.absolute(), max_bytes=copies.model_cache_bytes)
 
 
 def cache_home() -> Path:
