@@ -22,10 +22,9 @@ from tidegate.resources.parts import annotations_of, at, part, parts
 STABLE = ""
 """The track of the service itself."""
 COMPONENTS = ("predictor", "transformer", "explainer")
-FORMLESS = frozenset(
-    "minReplicas maxReplicas replicas scalePolicy labels annotations logger canaryTrafficPercent "
-    "name scaleTarget scaleMetric scaleMetricType autoScaling deploymentStrategy".split()
-)
+_SCALING = ("minReplicas", "maxReplicas", "replicas", "scalePolicy", "autoScaling")
+_KSERVE = ("scaleTarget", "scaleMetric", "scaleMetricType", "deploymentStrategy", "name")
+FORMLESS = frozenset((*_SCALING, *_KSERVE, "canaryTrafficPercent", "logger", "labels", "annotations"))
 """Fields of a component, in our schema and KServe's, that form no revision."""
 CHANGE_CAUSE = "tidegate.dev/change-cause"
 """Annotation of a service: why it is as it is."""
@@ -73,7 +72,8 @@ def merged(stable: Document, canary: Document) -> Document:
     if {"storageUri", "storage"} & part(canary, "model").keys():
         for name in ("storageUri", "storage", "digest"):
             model.pop(name, None)
-    return _over(base, canary)
+    predictor: Document = _over(base, canary)
+    return predictor
 
 
 def hash_of(template: Document, resolved: Resolved) -> str:

@@ -1,4 +1,4 @@
-"""A Resolver whose models are entries of a dict: the test says what a reference means, and what it costs to find out."""
+"""A Resolver whose models are entries of a dict: the test says what a reference means, and how long it takes."""
 
 from __future__ import annotations
 

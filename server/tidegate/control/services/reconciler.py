@@ -135,12 +135,13 @@ class Reconciler:
                 self._files_due = not await self._resolutions.keep(self._shelf.digests)
             return
         standings = await self._actuator.observe(name.namespace, name.name)
-        served, *rivals = (*self._shelf.services(name), None)
+        services = self._shelf.services(name)
+        served = services[0] if services else None
         seen = Seen(
             namespace=name.namespace,
             name=name.name,
             service=served,
-            rivals=tuple(each for each in rivals if each is not None),
+            rivals=tuple(services[1:]),
             revisions=tuple(self._shelf.revisions(name)),
             standings=standings,
             resolutions=self._resolutions.of(name),

@@ -6,7 +6,7 @@ import msgspec
 
 from tidegate.control.services.wish import Track
 from tidegate.resources.actuator import Resolved, RevisionId, Workload
-from tidegate.resources.document import Document, owners_of
+from tidegate.resources.document import Document, key_of, owners_of
 from tidegate.resources.parts import annotations_of
 from tidegate.resources.revision import (
     CHANGE_CAUSE,
@@ -73,7 +73,7 @@ def write(service: Document, track: Track, number: int, resolved: Resolved) -> D
         "kind": "ServingRevision",
         "metadata": {
             "name": name_of(metadata["name"], number),
-            "namespace": metadata["namespace"],
+            "namespace": key_of(service).namespace,
             "labels": {SERVICE_LABEL: metadata["name"]},
             "ownerReferences": [owner | {"name": metadata["name"], "uid": metadata["uid"]}],
         }

@@ -20,7 +20,7 @@ from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.traffic import candidate
 from tidegate.control.services.wish import Wish
 from tidegate.resources.actuator import Phase, Standing
-from tidegate.resources.document import Document
+from tidegate.resources.document import Document, key_of
 from tidegate.resources.parts import part
 from tidegate.resources.revision import STABLE, name_of, timestamp
 
@@ -68,7 +68,7 @@ def status_of(picture: Picture, settings: ServiceSettings) -> Document:
     """The whole status."""
     before = part(picture.service, "status")
     metadata = picture.service["metadata"]
-    url = f"{settings.base}/serving/{metadata['namespace']}/{metadata['name']}"
+    url = f"{settings.base}/serving/{key_of(picture.service).namespace}/{metadata['name']}"
     status: Document = {
         "observedGeneration": metadata["generation"],
         "conditions": conditions.documents(
@@ -231,11 +231,7 @@ def _model_status(picture: Picture, track: str, before: Document) -> Document:
     active = picture.book.rolledout if track == STABLE else _active(picture, track)
     standing = picture.standings.get(number)
     told: Document = {
-        "transitionStatus": "BlockedByFailedLoad"
-        if reason
-        else "UpToDate"
-        if _settled(picture, number)
-        else "InProgress",
+        "transitionStatus": "BlockedByFailedLoad" if reason else _transition(picture, number),
         "states": {
             "activeModelState": _state(picture, active),
             "targetModelState": "FailedToLoad" if reason else _state(picture, number),
@@ -250,8 +246,9 @@ def _model_status(picture: Picture, track: str, before: Document) -> Document:
     return told
 
 
-def _settled(picture: Picture, number: int) -> bool:
-    return bool(picture.ready(number)) or (picture.wish.stopped and bool(number))
+def _transition(picture: Picture, number: int) -> str:
+    settled = picture.ready(number) or (picture.wish.stopped and number)
+    return "UpToDate" if settled else "InProgress"
 
 
 def _active(picture: Picture, track: str) -> int:

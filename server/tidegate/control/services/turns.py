@@ -62,7 +62,6 @@ class Turns:
         """Return once nobody is being looked at."""
         while self._tasks:
             await asyncio.wait(self._tasks.values())
-            await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """End every look, wherever it is."""
