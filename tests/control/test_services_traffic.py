@@ -308,7 +308,7 @@ looks = st.tuples(
 @given(st.lists(looks, max_size=12))
 @settings(max_examples=300)
 def test_whatever_happens(told: list[tuple[int, frozenset[int], int | None, dict[str, tuple[int, int]], bool]]) -> None:
-    """Shares sum to 100 or are empty, nobody unready has one where someone ready can, and a second look is the first."""
+    """Shares sum to 100 or are empty, nobody unready has one where someone ready can; a second look changes nothing."""
     story = Story()
     for newest, ready, percent, canaries, stopped in told:
         percent = None if canaries else percent

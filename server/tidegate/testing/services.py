@@ -6,7 +6,6 @@ The store, what runs and what a reference means stay when the reconciler is rest
 from __future__ import annotations
 
 import asyncio
-from copy import deepcopy
 from typing import Any
 
 from tidegate.control.services.book import Book, read
@@ -39,7 +38,9 @@ def model_service(uri: str = "a", *, name: str = "iris", spec: Document | None =
     }
 
 
-def inference_service(uri: str = "a", *, name: str = "iris", spec: Document | None = None, **predictor: Any) -> Document:
+def inference_service(
+    uri: str = "a", *, name: str = "iris", spec: Document | None = None, **predictor: Any
+) -> Document:
     """The same as KServe has it."""
     document = model_service(uri, name=name, spec=spec, **predictor)
     return document | {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService"}
@@ -69,7 +70,7 @@ class ServiceStage:
             self.actuator,
             self.resolver,
             publish=self._publish,
-            withdraw=lambda namespace, service: self.routes.pop(service, None) and None,
+            withdraw=self._withdraw,
             settings=self.settings,
             clock=now,
         )
@@ -141,7 +142,10 @@ class ServiceStage:
 
     def _publish(self, traffic: Traffic) -> None:
         self.routes[traffic.service] = traffic
-        self.published.append(deepcopy(traffic))
+        self.published.append(traffic)
+
+    def _withdraw(self, namespace: str, service: str) -> None:
+        del self.routes[service]
 
 
 def key_of_service(document: Document) -> Key:
