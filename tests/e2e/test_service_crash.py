@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tidegate.testing.services import ServiceServer, manifest, ready, split
+from tidegate.testing.service_server import ServiceServer, manifest, ready, split
 
 pytestmark = pytest.mark.e2e
 

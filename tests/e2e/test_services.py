@@ -21,7 +21,7 @@ from tidegate.client import Client
 from tidegate.client.retry import RetryPolicy
 from tidegate.client.settings import ClientSettings
 from tidegate.testing.process import PATIENCE
-from tidegate.testing.services import SERVICES, ServiceServer, manifest, ready, split
+from tidegate.testing.service_server import SERVICES, ServiceServer, manifest, ready, split
 
 pytestmark = [pytest.mark.e2e, pytest.mark.framework]
 

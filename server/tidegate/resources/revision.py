@@ -22,14 +22,14 @@ from tidegate.resources.parts import annotations_of, at, part, parts
 STABLE = ""
 """The track of the service itself."""
 COMPONENTS = ("predictor", "transformer", "explainer")
-FORMLESS = frozenset(
-    ("minReplicas", "maxReplicas", "replicas", "scalePolicy", "labels", "annotations", "logger")
-    + ("canaryTrafficPercent", "name", "scaleTarget", "scaleMetric", "scaleMetricType", "autoScaling")
-    + ("deploymentStrategy",)
-)
+_SCALING = ("minReplicas", "maxReplicas", "replicas", "scalePolicy", "autoScaling")
+_KSERVE = ("scaleTarget", "scaleMetric", "scaleMetricType", "deploymentStrategy", "name")
+FORMLESS = frozenset((*_SCALING, *_KSERVE, "canaryTrafficPercent", "logger", "labels", "annotations"))
 """Fields of a component, in our schema and KServe's, that form no revision."""
 CHANGE_CAUSE = "tidegate.dev/change-cause"
 """Annotation of a service: why it is as it is."""
+UNDO = "undo to revision "
+"""How the cause begins that an undo writes."""
 RESTARTED_AT = "tidegate.dev/restartedAt"
 """Annotation of a service: when its reference to a model was last asked to be resolved again."""
 PINNED = "tidegate.dev/revision"
@@ -44,19 +44,17 @@ def template_of(spec: Document) -> Document:
     return {name: _forming(spec[name]) for name in COMPONENTS if isinstance(spec.get(name), dict)}
 
 
-def templates_of(document: Document) -> dict[str, Document]:
-    """The template of each track of a service: the service itself first, then its canaries in their order."""
-    spec = document["spec"]
-    templates = {STABLE: template_of(spec)}
-    for index, canary in parts(spec, "canary"):
-        predictor = merged(part(spec, "predictor"), canary["predictor"])
-        templates[track_name(document, index)] = template_of({**spec, "predictor": predictor})
-    return templates
+def templates_of(spec: Document) -> list[Document]:
+    """The template of each track of a spec: the service itself first, then its canaries in their order."""
+    stable = part(spec, "predictor")
+    canaries = [merged(stable, canary["predictor"]) for _, canary in parts(spec, "canary")]
+    return [template_of({**spec, "predictor": predictor}) for predictor in (stable, *canaries)]
 
 
-def track_name(document: Document, index: int) -> str:
-    """The track of a canary: its predictor's name; where it has none, its place in the list from 1."""
-    return at(document, "spec", "canary", index, "predictor", "name") or f"canary-{index + 1}"
+def tracks_of(spec: Document) -> list[str]:
+    """The names of those tracks: a canary's is its predictor's name, or where it has none its place from 1."""
+    names = [part(canary, "predictor").get("name") or f"canary-{index + 1}" for index, canary in parts(spec, "canary")]
+    return [STABLE, *names]
 
 
 def merged(stable: Document, canary: Document) -> Document:
@@ -74,7 +72,8 @@ def merged(stable: Document, canary: Document) -> Document:
     if {"storageUri", "storage"} & part(canary, "model").keys():
         for name in ("storageUri", "storage", "digest"):
             model.pop(name, None)
-    return _over(base, canary)
+    predictor: Document = _over(base, canary)
+    return predictor
 
 
 def hash_of(template: Document, resolved: Resolved) -> str:
@@ -112,7 +111,7 @@ def undone(service: Document, revision: Document) -> Document:
     _put_back(document["spec"], was.get("source") or was["template"])
     digest = at(was, "resolved", "digest")
     annotations = document["metadata"].setdefault("annotations", {})
-    annotations[CHANGE_CAUSE] = f"undo to revision {was['number']}"
+    annotations[CHANGE_CAUSE] = f"{UNDO}{was['number']}"
     if was["service"]["kind"] == "InferenceService":
         annotations[PINNED] = str(was["number"])
     elif digest and "model" in part(document, "spec", "predictor"):

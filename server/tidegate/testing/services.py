@@ -1,122 +1,157 @@
-"""A real server with a state directory, whose services a test writes, waits for, and asks after a restart or a kill. ::
+"""A control plane of services around a store in memory, where nothing runs: for tests in virtual time.
 
-with ServiceServer.start(state, "--trust", models) as server:
-    server.write(manifest("iris", models / "iris.joblib"))
-    server.until("iris", ready)
+The store, what runs and what a reference means stay when the reconciler is restarted.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+import asyncio
+from typing import Any
 
-import httpx
+from tidegate.control.services.book import Book, read
+from tidegate.control.services.reconciler import Reconciler
+from tidegate.control.services.settings import ServiceSettings
+from tidegate.protocol.errors import ResourceNotFound
+from tidegate.resources.actuator import RevisionId
+from tidegate.resources.document import Document, GroupKind, Key
+from tidegate.resources.store import MergePatch, Query, Store
+from tidegate.resources.traffic import Traffic
+from tidegate.testing.actuator import FakeActuator
+from tidegate.testing.resolver import FakeResolver
+from tidegate.testing.store import MemoryStore
 
-from tidegate.testing.process import PATIENCE, Serving
-
-SERVICES = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
-REVISIONS = "/apis/tidegate.dev/v1/namespaces/default/servingrevisions"
-PORTS = ("http", "grpc", "admin", "status")
-
-Document = dict[str, Any]
-
-
-class ServiceServer:
-    """``serving`` is the process that runs now; every one of them has the same ports."""
-
-    def __init__(self, words: list[str | Path]) -> None:
-        self._words = words
-        self.serving = Serving.start(*words)
-        self.serving.until("ready")
-        listening = self.serving.events[0]
-        self._words += [word for port in PORTS for word in (f"--{port}-port", listening[port].rpartition(":")[2])]
-        self.http = httpx.Client(base_url=self.serving.url, trust_env=False, timeout=PATIENCE)
-        self.admin = httpx.Client(base_url=self.serving.admin, trust_env=False, timeout=PATIENCE)
-
-    @classmethod
-    def start(cls, state: Path, *words: str | Path) -> Self:
-        """With this state directory, and further options."""
-        return cls(["--state-directory", state, *words])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.http.close()
-        self.admin.close()
-        try:
-            if error is None and self.serving.process.poll() is None:
-                assert self.serving.stop() == 0
-        finally:
-            self.serving.close()
-
-    def begin_again(self) -> None:
-        """Start it once more, after it has ended."""
-        self.serving.close()
-        self.serving = Serving.start(*self._words)
-        self.serving.until("ready")
-
-    def write(self, service: Document) -> Document:
-        """Apply a manifest; returns the service as it is stored.
-
-        Raises:
-            AssertionError: it is refused.
-            httpx.TransportError: the server went away.
-        """
-        answer = self.admin.patch(
-            f"{SERVICES}/{service['metadata']['name']}",
-            params={"fieldManager": "test", "force": "true"},
-            json=service,
-            headers={"content-type": "application/apply-patch+yaml"},
-        )
-        assert answer.status_code in (200, 201), answer.text
-        written: Document = answer.json()
-        return written
-
-    def read(self, name: str) -> Document:
-        """A service as it is stored."""
-        service: Document = self.admin.get(f"{SERVICES}/{name}").raise_for_status().json()
-        return service
-
-    def revisions(self, name: str) -> list[Document]:
-        """The revisions of a service, by number."""
-        items: list[Document] = self.admin.get(REVISIONS).raise_for_status().json()["items"]
-        own = [each for each in items if each["spec"]["service"]["name"] == name]
-        return sorted(own, key=lambda each: int(each["spec"]["number"]))
-
-    def until(self, name: str, holds: Callable[[Document], bool]) -> Document:
-        """A service once its status is that of what is wished now, and holds."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            service = self.read(name)
-            status = service.get("status", {})
-            if status.get("observedGeneration") == service["metadata"]["generation"] and holds(status):
-                return service
-            assert time.monotonic() < deadline, service
+EPOCH = 1_800_000_000.0
+"""Seconds since 1970 at which the loop's clock begins."""
+OURS = GroupKind("tidegate.dev", "ModelService")
+KSERVE = GroupKind("serving.kserve.io", "InferenceService")
+REVISION = GroupKind("tidegate.dev", "ServingRevision")
 
 
-def manifest(name: str, model: Path, form: str, **predictor: Any) -> Document:
-    """A ModelService of a file; ``predictor`` says more of it."""
-    reference = {"modelFormat": {"name": form}, "storageUri": f"file://{model}"}
+def model_service(uri: str = "a", *, name: str = "iris", spec: Document | None = None, **predictor: Any) -> Document:
+    """A ModelService in the namespace ``default``; ``spec`` has what stands beside the predictor."""
+    model = {"modelFormat": {"name": "sklearn"}, "storageUri": uri}
     return {
         "apiVersion": "tidegate.dev/v1",
         "kind": "ModelService",
         "metadata": {"name": name, "namespace": "default"},
-        "spec": {"predictor": {"model": reference, **predictor}},
+        "spec": {"predictor": {"model": model, **predictor}, **(spec or {})},
     }
 
 
-def ready(status: Document) -> bool:
-    """Whether the service answers."""
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
+def inference_service(
+    uri: str = "a", *, name: str = "iris", spec: Document | None = None, **predictor: Any
+) -> Document:
+    """The same as KServe has it."""
+    document = model_service(uri, name=name, spec=spec, **predictor)
+    return document | {"apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService"}
 
 
-def split(status: Document) -> dict[str, int]:
-    """Per cent of the traffic, by the name of the revision that gets it."""
-    traffic = status.get("components", {}).get("predictor", {}).get("traffic", ())
-    return {each["revisionName"]: each["percent"] for each in traffic if each.get("percent")}
+def now() -> float:
+    """Seconds since 1970, by the event loop's clock."""
+    return EPOCH + asyncio.get_running_loop().time()
+
+
+class ServiceStage:
+    """Made and used within an event loop of ``tidegate.testing.clock``. References ``a`` to ``e`` have models."""
+
+    def __init__(self, settings: ServiceSettings | None = None, store: Store | None = None) -> None:
+        self.settings = settings or ServiceSettings()
+        self.store: Store = store or MemoryStore(clock=now)
+        self.actuator = FakeActuator(starts_in=1.0, ends_in=1.0)
+        self.resolver = FakeResolver({name: name for name in "abcde"}, takes=0.1)
+        self.routes: dict[str, Traffic] = {}
+        """What was published last, by name of the service."""
+        self.published: list[Traffic] = []
+        self._reconciler: Reconciler | None = None
+
+    async def start(self) -> None:
+        self._reconciler = Reconciler(
+            self.store,
+            self.actuator,
+            self.resolver,
+            publish=self._publish,
+            withdraw=self._withdraw,
+            settings=self.settings,
+            clock=now,
+        )
+        await self._reconciler.start()
+
+    async def stop(self) -> None:
+        if self._reconciler is not None:
+            await self._reconciler.stop()
+        self._reconciler = None
+
+    async def restart(self, *, lost: bool = True) -> None:
+        """The reconciler anew; with ``lost`` also nothing runs any more, as after the end of the process."""
+        await self.stop()
+        self.routes.clear()
+        if lost:
+            broken = self.actuator.broken
+            self.actuator = FakeActuator(starts_in=1.0, ends_in=1.0)
+            self.actuator.broken = broken
+        await self.start()
+
+    async def settle(self, seconds: float = 5.0) -> None:
+        """Let everything happen that happens within so many seconds."""
+        await asyncio.sleep(seconds)
+
+    async def apply(self, document: Document) -> Document:
+        """Create it, or put it in the place of what is there, annotations included."""
+        key = key_of_service(document)
+        try:
+            await self.store.get(key)
+        except ResourceNotFound:
+            return await self.store.create(document)
+        return await self.store.replace(document)
+
+    async def patch(self, patch: Document, name: str = "iris", kind: GroupKind = OURS) -> Document:
+        return await self.store.patch(Key(kind, "default", name), MergePatch(patch))
+
+    async def service(self, name: str = "iris", kind: GroupKind = OURS) -> Document:
+        return await self.store.get(Key(kind, "default", name))
+
+    async def delete(self, name: str = "iris", kind: GroupKind = OURS) -> None:
+        await self.store.delete(Key(kind, "default", name))
+
+    async def status(self, name: str = "iris", kind: GroupKind = OURS) -> Document:
+        status: Document = (await self.service(name, kind)).get("status", {})
+        return status
+
+    async def conditions(self, name: str = "iris", kind: GroupKind = OURS) -> dict[str, str]:
+        """The status of each condition."""
+        return {each["type"]: each["status"] for each in (await self.status(name, kind)).get("conditions", ())}
+
+    async def book(self, name: str = "iris", kind: GroupKind = OURS) -> Book:
+        return read(await self.service(name, kind))
+
+    async def revisions(self, name: str = "iris") -> list[Document]:
+        page = await self.store.list(REVISION, Query(namespace="default"))
+        return [each for each in page.items if each["spec"]["service"]["name"] == name]
+
+    async def numbers(self, name: str = "iris") -> list[int]:
+        return [each["spec"]["number"] for each in await self.revisions(name)]
+
+    def shares(self, name: str = "iris") -> dict[int, int]:
+        """Per cent by revision, as the gateway was told."""
+        return {share.revision: share.percent for share in self.routes[name].shares} if name in self.routes else {}
+
+    def running(self, name: str = "iris") -> dict[int, int]:
+        """Replicas that are wanted by revision, of those that are not ending."""
+        told = self.actuator.standings("default", name)
+        return {number: standing.wanted for number, standing in told.items() if standing.phase != "Ending"}
+
+    def _publish(self, traffic: Traffic) -> None:
+        self.routes[traffic.service] = traffic
+        self.published.append(traffic)
+
+    def _withdraw(self, namespace: str, service: str) -> None:
+        del self.routes[service]
+
+
+def key_of_service(document: Document) -> Key:
+    kind = KSERVE if document["kind"] == "InferenceService" else OURS
+    return Key(kind, "default", document["metadata"]["name"])
+
+
+def revision(number: int, name: str = "iris") -> RevisionId:
+    return RevisionId("default", name, number)

@@ -1,4 +1,4 @@
-"""What the plan of a service can ask for, as values. The reconciler carries them out in the order that they stand in."""
+"""What the plan of a service can ask for, as values. The reconciler carries them out in their order."""
 
 from __future__ import annotations
 
@@ -82,3 +82,5 @@ class Plan(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
     """Seconds since 1970."""
+    unresolved: frozenset[str] = frozenset()
+    """Tracks whose revision is not known. What was resolved for others has been made use of."""
