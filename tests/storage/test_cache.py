@@ -170,7 +170,7 @@ def test_a_damaged_copy_in_use_is_told(cache: ArtifactCache, directory: Path, tm
     with ArtifactCache(CacheSettings(directory=directory)) as other, pytest.raises(ModelLoadFailed) as caught:
         other.hold(source)
     assert caught.value.message == (
-        f"'{directory}/sha256-{held.digest}' in the model cache is damaged, and in use by another server"
+        f"'{directory}/sha256-{held.digest}' in the model cache is damaged, and in use"
     )
 
 

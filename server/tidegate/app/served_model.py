@@ -59,6 +59,11 @@ class ServedModel:
         """See control's Model."""
         return self._backend.ready
 
+    @property
+    def hopeless(self) -> bool:
+        """See control's Model."""
+        return self._backend.hopeless
+
     def subscribe(self, changed: Callable[[], None]) -> None:
         """See control's Model."""
         self._backend.subscribe(changed)

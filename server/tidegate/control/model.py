@@ -61,8 +61,13 @@ class Model(Protocol):
         """How many replicas take requests."""
         ...
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether no replica is ready, and trying goes on at most slowly; its readiness says why."""
+        ...
+
     def subscribe(self, changed: Callable[[], None]) -> None:
-        """Have ``changed`` called, in the event loop and at once, whenever ``ready`` or its readiness has changed."""
+        """Have ``changed`` called, in the event loop and at once, whenever these or its readiness have changed."""
         ...
 
     def resize(self, replicas: int) -> None:

@@ -170,6 +170,11 @@ class SleepingModel:
         """See Model: those of the life that is open."""
         return 0 if self._executor is None or self._life is None else self._life.ready
 
+    @property
+    def hopeless(self) -> bool:
+        """See Model: it could not be woken, or not be kept awake."""
+        return self._failure is not None if self._life is None else self._life.hopeless
+
     def subscribe(self, changed: Callable[[], None]) -> None:
         """See Model: over all of its lives."""
         self._watcher = changed

@@ -90,6 +90,11 @@ class LocalBackend:
         """How many replicas take requests."""
         return self._pool.ready
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether requests are refused because no replica is worth waiting for."""
+        return self._pool.hopeless is not None
+
     def subscribe(self, changed: Callable[[], None]) -> None:
         """Have ``changed`` called, in the event loop, whenever a replica's state or their number has changed."""
         self._pool.subscribe(changed)

@@ -84,6 +84,7 @@ class FakeLife:
         """Requests that were executing when it was told to stop."""
         self.replicas = 1
         """As many as it was told to have; all of them are ready while it is open."""
+        self.hopeless = False
         self._watcher: Callable[[], None] | None = None
 
     @property
@@ -110,14 +111,14 @@ class FakeLife:
         self.replicas = replicas
         self._tell()
 
-    def crash(self) -> None:
+    def crash(self, *, hopeless: bool = False) -> None:
         """Its replicas are lost; ``recover`` brings them back."""
-        self.open = False
+        self.open, self.hopeless = False, hopeless
         self._tell()
 
     def recover(self) -> None:
         """What was lost is ready again."""
-        self.open = True
+        self.open, self.hopeless = True, False
         self._tell()
 
     def _tell(self) -> None:

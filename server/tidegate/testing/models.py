@@ -39,6 +39,8 @@ class FakeModel:
         self.killed = False
         self.replicas = 1
         """As many as it was told to have; all of them are ready when it is."""
+        self.hopeless = False
+        """Whether whoever keeps its replicas has as good as given up."""
         self.misused: list[str] = []
         self._inside = False
         self._outcome: asyncio.Future[None] | None = None
