@@ -8,24 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
+from random import Random
 from time import perf_counter
 
 import msgspec
 
+from tidegate.gateway.addressee import PLAIN, Asked, Headers, ServiceName, read_host, read_revision
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
+from tidegate.gateway.index import index_of
 from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.statistics import addressed, model_statistics
+from tidegate.gateway.statistics import model_statistics
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import (
     Forbidden,
     InternalError,
     InvalidRequest,
+    ModelManaged,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -34,6 +39,7 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import PRIORITY, TIMEOUT
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol
@@ -74,13 +80,21 @@ class DataPlane:
     """One gateway's state: the routes it serves, what is in flight, whether it takes more.
 
     ``routes`` is replaced as a whole by whoever owns the models, which is ``repository`` where there is one.
+    ``chance`` gives numbers from 0 to below 1, for callers whom nothing tells apart; chosen here if it is None.
     """
 
-    def __init__(self, routes: RouteTable, metrics: Metrics, settings: GatewaySettings) -> None:
+    def __init__(
+        self,
+        routes: RouteTable,
+        metrics: Metrics,
+        settings: GatewaySettings,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
         self.routes = routes
         self.repository: ModelRepository | None = None
         self.settings = settings
         self.metrics = metrics
+        self._chance = chance or Random().random
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
         self._anybody = caller_of(None, "", settings.caller)
         self.leaving = False
@@ -92,7 +106,7 @@ class DataPlane:
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "leaving" if self.leaving else "serving"
-        return f"<DataPlane {state}, {len(self.routes.models)} models, {self._inflight} in flight>"
+        return f"<DataPlane {state}, {len(self.routes.names(PLAIN))} models, {self._inflight} in flight>"
 
     @property
     def ready(self) -> bool:
@@ -102,8 +116,27 @@ class DataPlane:
             route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
 
+    def asked(self, headers: Headers, service: ServiceName | None = None, request_id: str = "") -> Asked:
+        """What a request says of its addressee. ``service`` is that of its path.
+
+        Raises:
+            InvalidRequest: a header that says it stands there twice.
+        """
+        revision = read_revision(headers)
+        if not self.routes.services.by_name and revision is None and service is None:
+            return PLAIN
+        return Asked(headers, service, read_host(headers), revision, request_id, self._chance())
+
+    def resolve(self, model: str, version: str, asked: Asked) -> Route:
+        """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.
+
+        Raises:
+            TidegateError: see ``RouteTable.resolve``.
+        """
+        return self.routes.resolve(model, version, asked)
+
     def server_metadata(self) -> ServerMetadata:
-        more = () if self.repository is None else REPOSITORY_EXTENSIONS
+        more = () if self.repository is None and not self.routes.services.by_name else REPOSITORY_EXTENSIONS
         return ServerMetadata("tidegate", self.settings.version, EXTENSIONS + more)
 
     @property
@@ -117,16 +150,38 @@ class DataPlane:
             raise Unsupported("this server has no model repository")
         return self.repository
 
-    @property
-    def control(self) -> ModelRepository:
-        """The same, to change what is served.
+    def names(self, asked: Asked) -> list[str]:
+        """The models that can be asked for where this was asked.
 
         Raises:
-            Unsupported: nobody does.
+            NotFound: see ``RouteTable.resolve``.
+        """
+        return self.routes.names(asked)
+
+    async def index(self, asked: Asked) -> list[IndexEntry]:
+        """Every version of every model that can be asked for where this was asked, or loaded. By name and number.
+
+        Raises:
+            Unsupported: nobody owns the models, and there is no service.
+            NotFound: see ``RouteTable.resolve``.
+        """
+        services = self.routes.services_of(asked)
+        found = [entry for service in services.values() for entry in index_of(service)]
+        if not self.routes.is_for_service(asked) and (self.repository is not None or not services):
+            found += [entry for entry in await self.models.index() if entry.name not in services]
+            found.sort(key=lambda entry: entry.name)
+        return found
+
+    def control(self, model: str, asked: Asked) -> ModelRepository:
+        """Whoever owns a model, to change whether it is served.
+
+        Raises:
             Forbidden: callers may not.
             ShuttingDown: the server takes no more requests.
+            ModelManaged: it is a service's, which says what is served.
+            NotFound: see ``RouteTable.resolve``.
+            Unsupported: nobody does.
         """
-        models = self.models
         if not self.settings.model_control:
             raise Forbidden(
                 "models are loaded and unloaded by callers only where the server listens on a loopback address or is "
@@ -134,7 +189,10 @@ class DataPlane:
             )
         if self.leaving:
             raise ShuttingDown
-        return models
+        found = self.routes.service(model, asked)
+        if found is not None:
+            raise ModelManaged(model, f"service {found[0].name}")
+        return self.models
 
     async def signature(self, route: Route, deadline: float | None = None, nbytes: int = 0) -> ModelMetadata:
         """What a request to a route is held against. A model that sleeps, and was never awake, is woken to tell it.
@@ -165,19 +223,20 @@ class DataPlane:
             TidegateError: see ``signature``.
         """
         signature = await self.signature(route)
-        versions = tuple(sorted(self.routes.models.get(route.model, ()), key=lambda v: (len(v), v)))
-        return msgspec.structs.replace(signature, name=route.model, versions=versions)
+        return msgspec.structs.replace(signature, name=route.name, versions=self.routes.versions_of(route))
 
     async def configuration(self, route: Route) -> ModelConfiguration:
         """How a route's model is run.
 
         Raises:
-            Unsupported: nobody owns the models.
+            Unsupported: nobody tells.
             TidegateError: see ``signature``.
         """
-        models = self.models
+        if route.configure is None and route.revision is not None:
+            raise Unsupported(f"model '{route.name}' does not tell how it is run")
+        configure = route.configure or partial(self.models.configuration, route.model, route.version)
         await self.signature(route)
-        return models.configuration(route.model, route.version)
+        return configure()
 
     def deadline(self, now: float, *wishes: float | None) -> float:
         """When a request is given up, as a time of the loop.
@@ -211,18 +270,18 @@ class DataPlane:
         self._traffic.pop((model, version), None)
         self.metrics.forget(model, version)
 
-    def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
+    def statistics(self, model: str = "", version: str = "", asked: Asked = PLAIN) -> list[ModelStatistics]:
         """The statistics of one version, of all versions of a model (``version`` ""), or of all models (``model`` "").
 
-        By name, and a model's versions by number.
+        By name, and a model's versions by number. They are those of the metrics, so that no two are the same.
 
         Raises:
-            ModelNotFound: no model of that name is served.
-            VersionNotFound: the model is, but not in that version.
+            TidegateError: see ``RouteTable.resolve``.
         """
+        one = bool(version) or (bool(model) and asked.revision is not None)
+        routes = [self.resolve(model, version, asked)] if one else self.routes.several(model, asked)
         return [
-            model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes)
-            for route in addressed(self.routes, model, version)
+            model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes) for route in routes
         ]
 
     async def infer(self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
@@ -291,10 +350,10 @@ class DataPlane:
             async for answer in answers:
                 if first is not None:
                     answer.release()
-                    raise Unsupported(f"model '{route.model}' answered with several responses; {_AS_STREAM}")
+                    raise Unsupported(f"model '{route.name}' answered with several responses; {_AS_STREAM}")
                 first = owned(answer)  # the model may wait for this, and tells only then whether there is another
         if first is None:
-            raise Unsupported(f"model '{route.model}' answered with no response; {_AS_STREAM}")
+            raise Unsupported(f"model '{route.name}' answered with no response; {_AS_STREAM}")
         return OwnedAnswer(request, first)
 
     # Not a context manager: one costs more than all that is done here, for every request.

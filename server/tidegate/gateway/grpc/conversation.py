@@ -93,8 +93,9 @@ class Conversation:
         try:
             parsed = grpc.parse_infer_request(message, self._plane.settings.limits)
             head = InferResponse(parsed.model_name, (), parsed.model_version, parsed.message.id)
-            route = self._plane.routes.resolve(parsed.model_name, parsed.model_version)
-            head = msgspec.structs.replace(head, model_version=route.version)
+            asked = self._plane.asked(self._call.metadata, request_id=parsed.message.id)
+            route = self._plane.resolve(parsed.model_name, parsed.model_version, asked)
+            head = msgspec.structs.replace(head, model_version=route.model_version)
             request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
             del parsed, message
             await self._respond(route, request, raw, head)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.calls import Call, Methods, Streaming, Unary
 from tidegate.gateway.grpc.servicer import SERVICE
-from tidegate.protocol.errors import InvalidRequest, ModelNotFound
+from tidegate.protocol.errors import InvalidRequest, ModelNotFound, ModelNotReady, NotFound
 from tidegate.protocol.generated import health as pb
 from tidegate.protocol.grpc import parse_message
 from tidegate.protocol.tensors import Buffer
@@ -39,7 +39,7 @@ class Health:
             ModelNotFound: no model of that name is served.
         """
         service = parse_message(pb.HealthCheckRequest, message).service
-        status = self.status(service)
+        status = self.status(service, call)
         if status == pb.HealthCheckResponse.SERVICE_UNKNOWN:
             raise ModelNotFound(service)
         return encoded(status)
@@ -57,22 +57,24 @@ class Health:
             raise InvalidRequest("the call ended without a message")
         last: Status | None = None
         while True:
-            status = self.status(service)
+            status = self.status(service, call)
             if status != last:
                 last = status
                 yield encoded(status)
             await asyncio.sleep(self._interval)
 
-    def status(self, service: str) -> Status:
+    def status(self, service: str, call: Call) -> Status:
         """The status of a model, or of the server under "" and under the name of its inference service."""
         if service in ("", SERVICE):
             ready = self._plane.ready
-        elif service in self._plane.routes.models:
-            ready = not self._plane.leaving and self._plane.routes.resolve(service).backend.readiness.ready
-        elif service in self._plane.routes.unavailable:
-            ready = False
         else:
-            return pb.HealthCheckResponse.SERVICE_UNKNOWN
+            try:
+                route = self._plane.resolve(service, "", self._plane.asked(call.metadata))
+                ready = not self._plane.leaving and route.backend.readiness.ready
+            except ModelNotReady:  # known, and not loaded
+                ready = False
+            except NotFound:
+                return pb.HealthCheckResponse.SERVICE_UNKNOWN
         return pb.HealthCheckResponse.SERVING if ready else pb.HealthCheckResponse.NOT_SERVING
 
 

@@ -62,38 +62,38 @@ class Servicer:
     async def model_ready(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
         try:
-            ready = self._plane.routes.resolve(name, version).backend.readiness.ready
+            ready = self._route(name, version, call).backend.readiness.ready
         except ModelNotReady:  # known, and not loaded
             ready = False
         return grpc.encode_model_ready(ready)
 
     async def model_metadata(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_model_request(message)
-        return grpc.encode_model_metadata(await self._plane.model_metadata(self._plane.routes.resolve(name, version)))
+        return grpc.encode_model_metadata(await self._plane.model_metadata(self._route(name, version, call)))
 
     async def model_statistics(self, message: Buffer, call: Call) -> bytes:
         name, version = grpc.decode_statistics_request(message)
-        return grpc.encode_statistics(self._plane.statistics(name, version))
+        return grpc.encode_statistics(self._plane.statistics(name, version, self._plane.asked(call.metadata)))
 
     async def model_config(self, message: Buffer, call: Call) -> bytes:
-        route = self._plane.routes.resolve(*grpc.decode_model_request(message))
+        route = self._route(*grpc.decode_model_request(message), call)
         return grpc.encode_configuration(await self._plane.configuration(route))
 
     async def repository_index(self, message: Buffer, call: Call) -> bytes:
         only_ready = grpc.decode_index_request(message)
-        entries = await self._plane.models.index()
+        entries = await self._plane.index(self._plane.asked(call.metadata))
         return grpc.encode_index([e for e in entries if not only_ready or e.state is ModelState.READY])
 
     async def repository_model_load(self, message: Buffer, call: Call) -> bytes:
         wish = grpc.decode_repository_request(message)
-        control = self._plane.control
+        control = self._plane.control(wish.model, self._plane.asked(call.metadata))
         check_parameters(wish.parameters)
         await control.load(wish.model)
         return grpc.encode_repository_response(wish.model)
 
     async def repository_model_unload(self, message: Buffer, call: Call) -> bytes:
         wish = grpc.decode_repository_request(message)
-        control = self._plane.control
+        control = self._plane.control(wish.model, self._plane.asked(call.metadata))
         check_parameters(wish.parameters)
         await control.unload(wish.model)
         return grpc.encode_repository_response(wish.model)
@@ -105,7 +105,8 @@ class Servicer:
         error: TidegateError | None = None
         try:
             parsed = grpc.parse_infer_request(message, self._plane.settings.limits)
-            route = self._plane.routes.resolve(parsed.model_name, parsed.model_version)
+            asked = self._plane.asked(call.metadata, request_id=parsed.message.id)
+            route = self._plane.resolve(parsed.model_name, parsed.model_version, asked)
             request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
             del parsed  # protobuf's form of a message can take many times its bytes: not while the model runs
             return await self._infer(route, request, raw, call)
@@ -121,6 +122,10 @@ class Servicer:
     def model_stream_infer(self, messages: AsyncIterator[Buffer], call: Call) -> AsyncGenerator[bytes, None]:
         """Answer all requests of a call; each of them counts its own outcome."""
         return Conversation(self._plane, call, self._max_stream_requests).replies(messages)
+
+    def _route(self, model: str, version: str, call: Call) -> Route:
+        """The route of a call that is about one model."""
+        return self._plane.resolve(model, version, self._plane.asked(call.metadata))
 
     async def _infer(self, route: Route, request: InferRequest, raw: bool, call: Call) -> bytes:
         deadline = self._plane.deadline(call.started, call.timeout, wished_timeout(request))

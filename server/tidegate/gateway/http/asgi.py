@@ -16,8 +16,17 @@ from tidegate.gateway.http.replies import CLOSE, error_reply
 from tidegate.gateway.http.repository_route import RepositoryRoute
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head
+from tidegate.gateway.http.request_scope import SERVICE
 from tidegate.gateway.http.settings import HttpSettings
-from tidegate.gateway.http.targets import GenerateTarget, InferTarget, infer_target, repository_target
+from tidegate.gateway.http.targets import (
+    SERVING,
+    GenerateTarget,
+    InferTarget,
+    decoded,
+    infer_target,
+    repository_target,
+    service_path,
+)
 from tidegate.protocol.errors import shown
 
 
@@ -34,6 +43,8 @@ class DataApplication:
         self._linger = settings.linger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"].startswith(SERVING):
+            enter_service(scope)
         target = infer_target(scope["raw_path"])
         wish = None if target else repository_target(scope["raw_path"])
         if target is None and wish is None:
@@ -52,6 +63,14 @@ class DataApplication:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)
             await refuse(reply, RequestBody(body_head(scope["headers"]), scope, receive), scope, send, self._linger)
+
+
+def enter_service(scope: Scope) -> None:
+    """Let a request whose path names a service go on as one for the path under it, which remembers the service."""
+    found = service_path(scope["raw_path"])
+    if found is not None:
+        scope["state"][SERVICE], scope["raw_path"] = found
+        scope["path"] = decoded(scope["raw_path"])
 
 
 class PageApplication:
