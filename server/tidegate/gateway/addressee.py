@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tidegate.identity.identity import Identity
 from tidegate.protocol.errors import InvalidRequest
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -45,6 +46,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     """As it was sent; None for none in particular."""
     request_id: str = ""
     """That of the message, where it is known without decoding what it carries."""
+    identity: Identity | None = None
+    """Who asks; None where nobody is asked who he is."""
     chance: float = 0.0
     """From 0 to below 1. It decides where nothing else tells callers apart, and is drawn once for each request."""
 

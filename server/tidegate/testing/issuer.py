@@ -12,6 +12,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from functools import cache
+from typing import Any
 
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
@@ -68,12 +69,12 @@ class Issuer:
         registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
         return jws.serialize_compact(whole, payload, signer, [algorithm], registry)
 
-    def unsigned(self, header: dict[str, object], signature: bytes = b"", **changed: object) -> str:
+    def unsigned(self, header: dict[str, object], signature: bytes = b"", **changed: Any) -> str:
         """A token with any header and any signature."""
         parts = (json.dumps(header).encode(), json.dumps(self.claims(**changed)).encode(), signature)
         return ".".join(encoded(part) for part in parts)
 
-    def confused(self, secret: bytes, **changed: object) -> str:
+    def confused(self, secret: bytes, **changed: Any) -> str:
         """A token signed by HMAC with what everybody knows: the classic confusion of a public key and a secret."""
         signed = self.unsigned({"alg": "HS256", "kid": "rsa"}, **changed).rpartition(".")[0]
         return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
