@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tidegate.identity.authenticator import Authenticator, Refused
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity, Proof, Role
-from tidegate.identity.key_set import KeySet, SourceFailed
+from tidegate.identity.key_set import KeySet
 from tidegate.identity.public_key import PublicKey, read_keys
-from tidegate.identity.settings import ALGORITHMS, TokenSettings
+from tidegate.identity.settings import ALGORITHMS, TokenSettings, Unusable
 from tidegate.identity.token import identity_of, verified_claims, verify
 from tidegate.identity.tokens import Tokens
 from tidegate.protocol.errors import Unauthenticated
@@ -352,7 +352,7 @@ def test_keys_that_cannot_be_read_again_stay(caplog: pytest.LogCaptureFixture) -
 
     async def main() -> None:
         clock = [0.0]
-        keys = KeySet(Fixed(ISSUER.key_set(), SourceFailed("it is away")), SETTINGS, lambda: clock[0])
+        keys = KeySet(Fixed(ISSUER.key_set(), Unusable("it is away")), SETTINGS, lambda: clock[0])
         await keys.load()
         clock[0] = 100.0
         assert [key.kid for key in await keys.keys("new")] == ["rsa", "ec"]

@@ -16,8 +16,8 @@ class Call:
     """One call. ``started`` is a time of the event loop; ``timeout`` is the caller's, in seconds.
 
     ``metadata`` is everything that the caller sent with the call, names in lower case.
-    ``certificate`` is what the client has shown of itself on the connection; ``identity`` is who asks, where callers are
-    asked for that.
+    ``certificate`` is what the client has shown of itself on the connection.
+    ``identity`` is who asks, None where callers are not asked for that.
     ``refusal`` is set by the transport when it cancels the method for a reason of its own: the answer then is that.
     ``keep`` keeps the message read last on the budget after the next one is read, until what it returns is called.
     """
