@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.group import Given, Seconds
@@ -20,6 +21,7 @@ from tidegate.protocol.errors import shown
 OFF = "off"
 TOKENS = TokenSettings(issuer="-", audience="-", keys="-")
 
+Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Words = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 
 
@@ -37,7 +39,8 @@ class Identities(Given):
     """Us, as they say in `aud`."""
     jwt_keys: str = ""
     """The issuer's JSON Web Key Set, a file or a URL over https."""
-    jwt_algorithms: Words = ()
+    jwt_algorithms: Count = Annotated[int, Parameter(validator=Number(gte=0))]
+Words = ()
     """What tokens may be signed with; without it any signature by a private key. Once per algorithm."""
     jwt_leeway: Seconds = TOKENS.leeway
     """Seconds that the issuer's clock and ours may differ."""
@@ -51,15 +54,17 @@ class Identities(Given):
     """The claim with his role at the admin port; "" for no roles by tokens."""
     jwt_one_time: Annotated[bool, Parameter(negative=())] = False
     """Take each token for one request only, by its `jti`."""
-    rate: float = UNLIMITED.rate
+    caller_rate: Annotated[float, Parameter(validator=Number(gte=0, lte=1e9))] = UNLIMITED.rate
     """Inferences per second of each identity whose key has no bounds of its own; 0 for no bound."""
-    burst: int = UNLIMITED.burst
+    caller_burst: Count = UNLIMITED.burst
     """Of them, how many may come at once after a pause; 0 for as many as a second brings."""
-    concurrent: int = UNLIMITED.concurrent
+    caller_concurrency: Count = UNLIMITED.concurrent
     """Inferences of each identity at a time; 0 for no bound."""
-    outgoing: Words = ()
+    outgoing: Count = Annotated[int, Parameter(validator=Number(gte=0))]
+Words = ()
     """https://HOST that requests may go to which a manifest or an issuer names. Once per host."""
-    outgoing_network: Words = ()
+    outgoing_network: Count = Annotated[int, Parameter(validator=Number(gte=0))]
+Words = ()
     """A network that such a host may lie in although it is private: 10.0.0.0/8. Once per network."""
 
 
@@ -84,16 +89,29 @@ def identity_of(options: Identities, encryption: Encryption, host: str) -> Ident
     """
     ways = ways_of(options.auth, host)
     if Way.MTLS in ways and not encryption.tls_client_ca:
-        raise Failure(
-            "--auth mtls needs --tls-client-ca", "it names the authorities of client certificates", Exit.USAGE
-        )
+        hint = "it names the authorities of client certificates"
+        raise Failure("--auth mtls needs --tls-client-ca", hint, Exit.USAGE)
+    check_used(options.given, ways)
     return IdentitySettings(
         ways=ways,
         api_keys=api_keys_file(options.api_keys) if ways & {Way.KEYS, Way.MTLS} else None,
         tokens=tokens_of(options) if Way.JWT in ways else None,
-        quota=Quota(rate=options.rate, burst=options.burst, concurrent=options.concurrent),
+        quota=Quota(rate=options.caller_rate, burst=options.caller_burst, concurrent=options.caller_concurrency),
         outgoing=OutgoingSettings(origins=options.outgoing, networks=options.outgoing_network),
     )
+
+
+def check_used(given: frozenset[str], ways: frozenset[Way]) -> None:
+    """Whether what was said of a way is of use.
+
+    Raises:
+        Failure: callers are not asked in that way.
+    """
+    for field in sorted(given):
+        users = (Way.JWT,) if field.startswith("jwt_") else (Way.KEYS, Way.MTLS) if field == "api_keys" else ()
+        if users and not ways.intersection(users):
+            told = f"--{field.replace('_', '-')} is of no use without --auth {' or '.join(users)}"
+            raise Failure(told, "callers are asked in no way that would need it", Exit.USAGE)
 
 
 def ways_of(auth: str, host: str) -> frozenset[Way]:
@@ -161,3 +179,7 @@ def api_keys_file(named: str) -> Path:
         return Path(named)
     home = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".local/state") / "tidegate" / "api-keys.json"
+
+
+IDENTITIES = Identities()
+ENCRYPTION = Encryption()

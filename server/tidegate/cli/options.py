@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
-from tidegate.cli.access import Encryption, Identities
+from tidegate.cli.access import ENCRYPTION, IDENTITIES, Encryption, Identities
 from tidegate.cli.group import Given, Seconds
 from tidegate.cli.values import (
     check_seconds,
@@ -358,8 +358,8 @@ class Options:
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
-    identities: Identities = Identities()
-    encryption: Encryption = Encryption()
+    identities: Identities = IDENTITIES
+    encryption: Encryption = ENCRYPTION
     times: Times = Times()
     bounds: Bounds = Bounds()
     answers: Answers = Answers()

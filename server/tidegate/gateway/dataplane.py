@@ -17,7 +17,7 @@ from time import perf_counter
 import msgspec
 
 from tidegate.gateway.access import Access, tenant_of
-from tidegate.gateway.addressee import PLAIN, Asked, Headers, ServiceName, read_host, read_revision
+from tidegate.gateway.addressee import PLAIN, REVISION, Asked, Headers, ServiceName, first, read_asked
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
 from tidegate.gateway.index import index_of
@@ -130,16 +130,18 @@ class DataPlane:
         request_id: str = "",
         identity: Identity | None = None,
     ) -> Asked:
-        """What a request says of its addressee. ``service`` is that of its path, ``identity`` who asks, if anybody is
-        asked for that.
+        """What a request says of its addressee.
 
-        Raises:
-            InvalidRequest: a header that says it stands there twice.
+        ``service`` is that of its path; ``identity`` is who asks, None where callers are not asked for that.
         """
-        revision = read_revision(headers)
-        if not self.routes.services.by_name and revision is None and service is None and identity is None:
+        if (
+            identity is None
+            and service is None
+            and not self.routes.services.by_name
+            and first(headers, REVISION) is None
+        ):
             return PLAIN
-        return Asked(headers, service, read_host(headers), revision, request_id, identity, self._chance())
+        return read_asked(headers, service, request_id, self._chance(), identity)
 
     def resolve(self, model: str, version: str, asked: Asked, verb: Verb = Verb.INFER) -> Route:
         """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from hashlib import blake2b
+from itertools import accumulate
 
 import msgspec
 
@@ -49,11 +50,10 @@ class Split(msgspec.Struct, frozen=True):
         total = sum(share.percent for share in shares)
         if total <= 0:
             raise ValueError("the shares add up to nothing")
-        starts, end = [], PARTS
-        for share in reversed(shares):
-            end = max(0, end - round(share.percent * PARTS / total))
-            starts.append(end)
-        return cls(tuple(share.revision for share in shares), (0, *starts[-2::-1]))
+        before = accumulate((share.percent for share in shares[:-1]), initial=0)
+        return cls(
+            tuple(share.revision for share in shares), tuple(round(percent * PARTS / total) for percent in before)
+        )
 
     def at(self, part: int) -> int:
         """The revision that a number belongs to."""

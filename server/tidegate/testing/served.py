@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
@@ -23,6 +23,7 @@ from tidegate.gateway.http.server import HttpServer
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.services import Service
 from tidegate.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -171,6 +172,7 @@ class RawConnection:
 @contextmanager
 def served(
     *routes: Route,
+    services: Sequence[Service] = (),
     http: HttpSettings | None = None,
     gateway: GatewaySettings | None = None,
     status: bool = False,
@@ -183,7 +185,7 @@ def served(
     settings = msgspec.structs.replace(http or HttpSettings(), port=0)
 
     async def start() -> Served:
-        plane = DataPlane(RouteTable.of(*routes), Metrics("0"), gateway or GatewaySettings("0"))
+        plane = DataPlane(RouteTable.of(*routes, services=services), Metrics("0"), gateway or GatewaySettings("0"))
         server = StatusServer(plane, settings) if status else HttpServer(plane, settings)
         await server.start()
         return Served(plane, server, loop)

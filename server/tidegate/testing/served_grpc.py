@@ -24,6 +24,7 @@ from hyperframe.frame import (
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.grpc.server import GrpcServer, GrpcSettings
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.services import Service
 from tidegate.protocol.errors import GrpcStatus
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.served import PATIENCE, Served
@@ -172,6 +173,7 @@ def many(frame: Frame, times: int) -> bytes:
 @contextmanager
 def served_grpc(
     *routes: Route,
+    services: Sequence[Service] = (),
     grpc: GrpcSettings | None = None,
     gateway: GatewaySettings | None = None,
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
@@ -183,7 +185,7 @@ def served_grpc(
     settings = msgspec.structs.replace(grpc or GrpcSettings(), port=0)
 
     async def start(routes: Sequence[Route]) -> Served:
-        plane = DataPlane(RouteTable.of(*routes), Metrics("0"), gateway or GatewaySettings("0"))
+        plane = DataPlane(RouteTable.of(*routes, services=services), Metrics("0"), gateway or GatewaySettings("0"))
         server = GrpcServer(plane, settings)
         await server.start()
         return Served(plane, server, loop)

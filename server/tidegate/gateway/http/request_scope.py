@@ -23,10 +23,6 @@ def credentials_of(scope: Scope) -> Credentials:
 
 
 def asked_of(plane: DataPlane, scope: Scope) -> Asked:
-    """What the request asks for beside the model and version of its path.
-
-    Raises:
-        InvalidRequest: see ``DataPlane.asked``.
-    """
+    """What the request asks for beside the model and version of its path."""
     state = scope["state"]
     return plane.asked(scope["headers"], state.get(SERVICE), identity=state.get(IDENTITY))
