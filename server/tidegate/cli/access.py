@@ -39,8 +39,7 @@ class Identities(Given):
     """Us, as they say in `aud`."""
     jwt_keys: str = ""
     """The issuer's JSON Web Key Set, a file or a URL over https."""
-    jwt_algorithms: Count = Annotated[int, Parameter(validator=Number(gte=0))]
-Words = ()
+    jwt_algorithms: Words = ()
     """What tokens may be signed with; without it any signature by a private key. Once per algorithm."""
     jwt_leeway: Seconds = TOKENS.leeway
     """Seconds that the issuer's clock and ours may differ."""
@@ -60,11 +59,9 @@ Words = ()
     """Of them, how many may come at once after a pause; 0 for as many as a second brings."""
     caller_concurrency: Count = UNLIMITED.concurrent
     """Inferences of each identity at a time; 0 for no bound."""
-    outgoing: Count = Annotated[int, Parameter(validator=Number(gte=0))]
-Words = ()
+    outgoing: Words = ()
     """https://HOST that requests may go to which a manifest or an issuer names. Once per host."""
-    outgoing_network: Count = Annotated[int, Parameter(validator=Number(gte=0))]
-Words = ()
+    outgoing_network: Words = ()
     """A network that such a host may lie in although it is private: 10.0.0.0/8. Once per network."""
 
 
