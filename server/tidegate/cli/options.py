@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from cyclopts import CoercionError, Group, Parameter, Token
@@ -16,6 +16,8 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
+from tidegate.cli.access import ENCRYPTION, IDENTITIES, Encryption, Identities
+from tidegate.cli.group import Given, Seconds
 from tidegate.cli.values import (
     check_seconds,
     parse_padding,
@@ -86,7 +88,6 @@ def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float
     return tuple(weights.items())
 
 
-Seconds = Annotated[float, Parameter(validator=check_seconds)]
 WholeSeconds = Annotated[int, Parameter(validator=check_seconds)]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
@@ -116,21 +117,6 @@ Weights = Annotated[
         converter=_convert_weights, n_tokens=1, json_list=False, negative=(), show_default=False, metavar="NAME=WEIGHT"
     ),
 ]
-
-
-class Given:
-    """Of a group of options: ``given`` names those that the user has given, by flag or by variable, whatever value.
-
-    cyclopts makes a group from the options it was given and leaves the others to their defaults, so the group's own
-    making tells which is which.
-    """
-
-    given: frozenset[str]
-
-    def __new__(cls, **options: object) -> Self:
-        group = super().__new__(cls)
-        object.__setattr__(group, "given", frozenset(options))
-        return group
 
 
 @Parameter(name="*", group=Group("Addresses", sort_key=1))
@@ -279,7 +265,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=9))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=11))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -320,7 +306,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=10))
+@Parameter(name="*", group=Group("Limits", sort_key=12))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -357,7 +343,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=11))
+@Parameter(name="*", group=Group("Answers", sort_key=13))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -368,7 +354,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=12))
+@Parameter(name="*", group=Group("Log", sort_key=14))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -392,6 +378,8 @@ class Options:
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
+    identities: Identities = IDENTITIES
+    encryption: Encryption = ENCRYPTION
     times: Times = Times()
     bounds: Bounds = Bounds()
     answers: Answers = Answers()
@@ -401,7 +389,7 @@ class Options:
     def groups(self) -> tuple[Given, ...]:
         return (
             self.addresses, self.execution, self.copies, self.control, self.services, self.awake, self.batching,
-            self.callers, self.times, self.bounds, self.answers, self.log,
+            self.callers, self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from tidegate.identity.identity import Identity
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 REVISION = b"tidegate-revision"
@@ -48,6 +50,8 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     """That of the message, where it is known without decoding what it carries."""
     chance: float = 0.0
     """From 0 to below 1. It decides where nothing tells callers apart, and is drawn once for each request."""
+    identity: Identity | None = None
+    """Who asks; None where callers are not asked for that."""
 
     def key(self, sticky: bytes) -> bytes:
         """What the caller is told apart by, b"" for nothing; ``sticky`` is the service's header, b"" for none."""
@@ -66,7 +70,13 @@ def first(headers: Headers, wanted: bytes) -> bytes | None:
     return None
 
 
-def read_asked(headers: Headers, service: ServiceName | None, request_id: str, chance: float) -> Asked:
+def read_asked(
+    headers: Headers,
+    service: ServiceName | None,
+    request_id: str,
+    chance: float,
+    identity: Identity | None = None,
+) -> Asked:
     """What a request with these headers says."""
     revision = first(headers, REVISION)
     host = first(headers, AUTHORITY) or first(headers, HOST) or b""
@@ -77,4 +87,5 @@ def read_asked(headers: Headers, service: ServiceName | None, request_id: str, c
         None if revision is None else revision.decode("latin-1"),
         request_id,
         chance,
+        identity,
     )

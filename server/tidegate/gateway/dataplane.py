@@ -16,6 +16,7 @@ from time import perf_counter
 
 import msgspec
 
+from tidegate.gateway.access import Access, tenant_of
 from tidegate.gateway.addressee import PLAIN, REVISION, Asked, Headers, ServiceName, first, read_asked
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
@@ -24,6 +25,9 @@ from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.gateway.statistics import model_statistics
+from tidegate.identity.identity import Identity, may
+from tidegate.identity.quota import Bucket
+from tidegate.identity.scope import DEFAULT_NAMESPACE, Verb
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import (
@@ -31,6 +35,7 @@ from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
     ModelManaged,
+    ModelNotFound,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -80,6 +85,7 @@ class DataPlane:
     """One gateway's state: the routes it serves, what is in flight, whether it takes more.
 
     ``routes`` is replaced as a whole by whoever owns the models, which is ``repository`` where there is one.
+    ``access`` is None where callers are not asked who they are.
     ``chance`` gives numbers from 0 to below 1, for callers whom nothing tells apart; chosen here if it is None.
     """
 
@@ -92,6 +98,7 @@ class DataPlane:
     ) -> None:
         self.routes = routes
         self.repository: ModelRepository | None = None
+        self.access: Access | None = None
         self.settings = settings
         self.metrics = metrics
         self._chance = chance or Random().random
@@ -118,19 +125,52 @@ class DataPlane:
             route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
 
-    def asked(self, headers: Headers, service: ServiceName | None = None, request_id: str = "") -> Asked:
-        """What a request says of its addressee. ``service`` is that of its path."""
-        if service is None and not self.routes.services.by_name and first(headers, REVISION) is None:
-            return PLAIN
-        return read_asked(headers, service, request_id, self._chance())
+    def asked(
+        self,
+        headers: Headers,
+        service: ServiceName | None = None,
+        request_id: str = "",
+        identity: Identity | None = None,
+    ) -> Asked:
+        """What a request says of its addressee.
 
-    def resolve(self, model: str, version: str, asked: Asked) -> Route:
+        ``service`` is that of its path; ``identity`` is who asks, None where callers are not asked for that.
+        """
+        if (
+            identity is None
+            and service is None
+            and not self.routes.services.by_name
+            and first(headers, REVISION) is None
+        ):
+            return PLAIN
+        return read_asked(headers, service, request_id, self._chance(), identity)
+
+    def resolve(self, model: str, version: str, asked: Asked, verb: Verb = Verb.INFER) -> Route:
         """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.
 
         Raises:
-            TidegateError: see ``RouteTable.resolve``.
+            TidegateError: see ``RouteTable.resolve``. What the caller has no right to is not found.
         """
-        return self.routes.resolve(model, version, asked)
+        return self.table(asked, verb).resolve(model, version, asked)
+
+    def table(self, asked: Asked, verb: Verb) -> RouteTable:
+        """All routes that whoever asks may do this with."""
+        if self.access is None or asked.identity is None:
+            return self.routes
+        return self.access.table(self.routes, asked.identity, verb)
+
+    def begin(self, asked: Asked) -> Bucket | None:
+        """Count an inference against the quota of whoever asks; what this returns is to be given to ``end``.
+
+        Raises:
+            QuotaExceeded: there is none left.
+        """
+        return None if self.access is None or asked.identity is None else self.access.begin(asked.identity)
+
+    def end(self, bucket: Bucket | None) -> None:
+        """The inference has had its answer."""
+        if self.access is not None:
+            self.access.end(bucket)
 
     def server_metadata(self) -> ServerMetadata:
         more = () if self.repository is None and not self.routes.services.by_name else REPOSITORY_EXTENSIONS
@@ -153,7 +193,7 @@ class DataPlane:
         Raises:
             NotFound: see ``RouteTable.resolve``.
         """
-        return self.routes.names(asked)
+        return self.table(asked, Verb.METADATA).names(asked)
 
     async def index(self, asked: Asked) -> list[IndexEntry]:
         """Every version of every model that can be asked for where this was asked, or loaded. By name and number.
@@ -162,10 +202,14 @@ class DataPlane:
             Unsupported: nobody owns the models, and there is no service.
             NotFound: see ``RouteTable.resolve``.
         """
-        services = self.routes.services_of(asked)
+        table = self.table(asked, Verb.METADATA)
+        services = table.services_of(asked)
         found = [entry for service in services.values() for entry in index_of(service)]
-        if not self.routes.is_for_service(asked) and (self.repository is not None or not services):
-            found += [entry for entry in await self.models.index() if entry.name not in services]
+        if not table.is_for_service(asked) and (self.repository is not None or not services):
+            index = await self.models.index()
+            found += [
+                entry for entry in index if entry.name not in services and allowed(asked, Verb.METADATA, entry.name)
+            ]
             found.sort(key=lambda entry: entry.name)
         return found
 
@@ -186,9 +230,11 @@ class DataPlane:
             )
         if self.leaving:
             raise ShuttingDown
-        found = self.routes.service(model, asked)
+        found = self.table(asked, Verb.CONTROL).service(model, asked)
         if found is not None:
             raise ModelManaged(model, f"service {found[0].name}")
+        if not allowed(asked, Verb.CONTROL, model):
+            raise ModelNotFound(model)
         return self.models
 
     async def signature(self, route: Route, deadline: float | None = None, nbytes: int = 0) -> ModelMetadata:
@@ -243,12 +289,13 @@ class DataPlane:
         given = [wish for wish in wishes if wish is not None]
         return now + min((*given, self.settings.max_timeout) if given else (self.settings.default_timeout,))
 
-    def caller(self, request: InferRequest, tenant: str) -> Caller:
-        """Who asks; ``tenant`` is "" where the request names none.
+    def caller(self, request: InferRequest, tenant: str, asked: Asked = PLAIN) -> Caller:
+        """Who asks, for the queue; ``tenant`` is the one that the request names, "" where it names none.
 
         Raises:
             InvalidRequest: the parameter ``priority`` is none of the levels.
         """
+        tenant = tenant_of(asked.identity, tenant)
         priority = request.parameters.get(PRIORITY)
         if priority is None and not tenant:
             return self._anybody  # as good as always
@@ -276,7 +323,8 @@ class DataPlane:
             TidegateError: see ``RouteTable.resolve``.
         """
         one = bool(version) or (bool(model) and asked.revision is not None)
-        routes = [self.resolve(model, version, asked)] if one else self.routes.several(model, asked)
+        table = self.table(asked, Verb.METADATA)
+        routes = [table.resolve(model, version, asked)] if one else table.several(model, asked)
         return [
             model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes) for route in routes
         ]
@@ -403,6 +451,11 @@ class DataPlane:
         self._inflight -= 1
         if not self._inflight:
             self._idle.set()
+
+
+def allowed(asked: Asked, verb: Verb, model: str) -> bool:
+    """Whether whoever asks may do this with a model of the repository, which is in the default namespace."""
+    return asked.identity is None or may(asked.identity, verb, DEFAULT_NAMESPACE, model)
 
 
 def rows_of(request: InferRequest, signature: ModelMetadata) -> int:

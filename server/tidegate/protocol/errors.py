@@ -16,6 +16,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   └── Unprocessable              422   INVALID_ARGUMENT     well-formed, and means nothing that there could be
     │       ├── InvalidManifest        422   INVALID_ARGUMENT     with all its faults (resources/faults.py)
     │       └── InvalidResource        422   INVALID_ARGUMENT     a resource that cannot be stored as it is
+    ├── Unauthenticated                401   UNAUTHENTICATED      no credentials, or none that are good
     ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
@@ -30,6 +31,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── ResourceExpired                410   OUT_OF_RANGE         its past is no longer kept: list again
     ├── ModelManaged                   409   FAILED_PRECONDITION  a service's: change that instead
     ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
+    ├── QuotaExceeded                  429   RESOURCE_EXHAUSTED   retryable: this caller has asked for all that he may
     ├── RequestCancelled               499   CANCELLED            the caller went away
     ├── DeadlineExceeded               504   DEADLINE_EXCEEDED
     ├── Unavailable                    503   UNAVAILABLE          retryable
@@ -132,6 +134,18 @@ class InvalidResource(Unprocessable):
         self.problem = problem
 
 
+class Unauthenticated(TidegateError):
+    """The same whatever was wrong: who guesses learns nothing."""
+
+    http_status = 401
+    grpc_status = GrpcStatus.UNAUTHENTICATED
+
+    def __init__(
+        self, message: str = "credentials are missing or not valid; send them as 'Authorization: Bearer …'"
+    ) -> None:
+        super().__init__(message)
+
+
 class Forbidden(TidegateError):
     http_status = 403
     grpc_status = GrpcStatus.PERMISSION_DENIED
@@ -215,6 +229,12 @@ class ModelManaged(TidegateError):
 class SequenceLost(TidegateError):
     http_status = 409
     grpc_status = GrpcStatus.ABORTED  # "retry at a higher level": not the step, but the sequence
+
+
+class QuotaExceeded(TidegateError):
+    http_status = 429
+    grpc_status = GrpcStatus.RESOURCE_EXHAUSTED
+    retryable = True
 
 
 class RequestCancelled(TidegateError):

@@ -20,6 +20,7 @@ from tidegate.gateway.http.request_scope import asked_of
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import InferTarget
 from tidegate.gateway.routes import Route
+from tidegate.identity.quota import Bucket
 from tidegate.protocol import rest, v1
 from tidegate.protocol.compression import choose_encoding, deflate
 from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
@@ -44,9 +45,12 @@ class InferRoute:
         route: Route | None = None
         error: TidegateError | None = None
         body: RequestBody | None = None
+        bucket: Bucket | None = None
         try:
             asked = asked_of(self._plane, scope)
             route = self._plane.resolve(target.model, target.version, asked)
+            if asked.identity is not None:
+                bucket = self._plane.begin(asked)
             if target.explain:
                 raise Unsupported(f"model '{route.name}' gives no explanations; it answers ':predict'")
             head = read_head(scope["headers"], self._plane.tenants)
@@ -56,6 +60,8 @@ class InferRoute:
             error = refusal(scope, caught)
             reply = error_reply(error)
         self._plane.answered(route, "http", error, perf_counter() - begun)
+        if bucket is not None:
+            self._plane.end(bucket)
         if body is not None:
             self._budget.give(body.held)
         if error is None:
@@ -73,7 +79,7 @@ class InferRoute:
         # Again, because the table may have been replaced while the body arrived, and the backend be gone.
         route = self._plane.resolve(target.model, target.version, asked)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
-        answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant))
+        answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant, asked))
         try:
             # Joined before the release: the parts are views of memory that the replica will write to again.
             reply = self._encode(target, answer.response, request)

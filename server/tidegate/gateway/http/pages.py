@@ -20,6 +20,7 @@ from tidegate.gateway.dataplane import DataPlane, translated
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
 from tidegate.gateway.http.request_scope import asked_of
 from tidegate.gateway.routes import Route
+from tidegate.identity.scope import Verb
 from tidegate.protocol.configuration import encode_configuration
 from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata, encode_statistics
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
@@ -66,7 +67,11 @@ class DataPages:
 
     async def ready(self, request: Request) -> Response:
         waiting = not_ready(self._plane)
-        return page({"ready": True}) if waiting is None else page({"ready": False, "reason": waiting}, 503)
+        if waiting is None:
+            return page({"ready": True})
+        # Who may ask without saying who he is learns no names.
+        told = {"ready": False} if self._plane.access is not None else {"ready": False, "reason": waiting}
+        return page(told, 503)
 
     async def server(self, request: Request) -> Response:
         return sent(json_reply(encode_server_metadata(self._plane.server_metadata())))
@@ -96,7 +101,8 @@ class DataPages:
     def _route(self, request: Request) -> Route:
         """The route of a page that is about one model."""
         named = request.path_params
-        return self._plane.resolve(named["model"], named.get("version", ""), asked_of(self._plane, request.scope))
+        asked = asked_of(self._plane, request.scope)
+        return self._plane.resolve(named["model"], named.get("version", ""), asked, Verb.METADATA)
 
 
 def not_ready(plane: DataPlane) -> str | None:
