@@ -27,6 +27,7 @@ from tidegate.protocol.errors import (
     ResourceExpired,
     SequenceLost,
     TidegateError,
+    Unauthenticated,
     Unavailable,
     Unprocessable,
     Unsupported,
@@ -38,6 +39,7 @@ GRACE = 1.0
 
 _HTTP: dict[int, type[TidegateError]] = {
     400: InvalidRequest,
+    401: Unauthenticated,
     403: Forbidden,
     404: NotFound,
     405: MethodNotAllowed,
@@ -66,6 +68,7 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.RESOURCE_EXHAUSTED: OutOfMemory,
     GrpcStatus.FAILED_PRECONDITION: ModelLoadFailed,
     GrpcStatus.PERMISSION_DENIED: Forbidden,
+    GrpcStatus.UNAUTHENTICATED: Unauthenticated,
     GrpcStatus.ABORTED: SequenceLost,
     GrpcStatus.OUT_OF_RANGE: InvalidRequest,
     GrpcStatus.UNIMPLEMENTED: Unsupported,

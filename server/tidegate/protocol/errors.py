@@ -16,6 +16,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     │   └── Unprocessable              422   INVALID_ARGUMENT     well-formed, and means nothing that there could be
     │       ├── InvalidManifest        422   INVALID_ARGUMENT     with all its faults (resources/faults.py)
     │       └── InvalidResource        422   INVALID_ARGUMENT     a resource that cannot be stored as it is
+    ├── Unauthenticated                401   UNAUTHENTICATED      no credentials, or none that are good
     ├── Forbidden                      403   PERMISSION_DENIED    this server does not let this caller do it
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
@@ -48,7 +49,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class GrpcStatus(IntEnum):
@@ -84,6 +85,13 @@ class TidegateError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    @classmethod
+    def told(cls, message: str, *, retry_after: float | None = None) -> Self:
+        """The error in the words of a server, where the parts that a sentence is made of are not known."""
+        error = cls.__new__(cls)
+        TidegateError.__init__(error, message, retry_after=retry_after)
+        return error
 
 
 class InvalidRequest(TidegateError):
@@ -127,6 +135,18 @@ class InvalidResource(Unprocessable):
         super().__init__(f"{shown(field, 128)} {problem}")
         self.field = field
         self.problem = problem
+
+
+class Unauthenticated(TidegateError):
+    """The same whatever was wrong: who guesses learns nothing."""
+
+    http_status = 401
+    grpc_status = GrpcStatus.UNAUTHENTICATED
+
+    def __init__(
+        self, message: str = "credentials are missing or not valid; send them as 'Authorization: Bearer …'"
+    ) -> None:
+        super().__init__(message)
 
 
 class Forbidden(TidegateError):
@@ -177,6 +197,8 @@ class ResourceConflict(TidegateError):
 
     http_status = 409
     grpc_status = GrpcStatus.ABORTED
+    held: str = ""
+    wanted: str = ""
 
     def __init__(self, resource: str, field: str, held: str, wanted: str) -> None:
         super().__init__(
