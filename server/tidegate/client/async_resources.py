@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +15,7 @@ from tidegate.client.attempts import Attempts, Chance
 from tidegate.client.continuing import Known, pause
 from tidegate.client.resource_calls import (
     EVERYTHING,
+    MANAGER,
     PAGE,
     Document,
     Listing,
@@ -23,12 +24,22 @@ from tidegate.client.resource_calls import (
     ResourceChange,
     Selection,
     Written,
+    metadata_of,
     version_of,
 )
 from tidegate.client.resource_type import EVENTS, ResourceType
 from tidegate.client.settings import DEFAULT_SETTINGS, LONGEST, ClientSettings
-from tidegate.protocol.errors import InvalidRequest, ResourceConflict, ResourceExpired, Unavailable, shown
+from tidegate.protocol.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    ResourceConflict,
+    ResourceExpired,
+    Unavailable,
+    shown,
+)
 
+SCALER = "tidegate-scale"
+"""Who owns a number of replicas that was set by ``scale``."""
 DEFAULT_SERVER = "http://127.0.0.1:8082"
 
 
@@ -117,13 +128,18 @@ class AsyncResources:
         return Listing(items, page.version)
 
     async def watch(
-        self, kind: ResourceType, selection: Selection = EVERYTHING, *, since: str = "", table: bool = False
+        self,
+        kind: ResourceType,
+        selection: Selection = EVERYTHING,
+        *,
+        since: str | Listing = "",
+        table: bool = False,
     ) -> AsyncGenerator[ResourceChange, None]:
         """What changes, for ever, without gaps: first what is there as ADDED, or with ``since`` what came after it.
 
         A watch that ends is begun again where it was; one that comes too late for that lists again, and tells the
-        difference. A server may be away for the settings' ``timeout``; then the error is raised. With ``since`` what
-        vanished while the watch was too late is not told, as nobody knew that it was there.
+        difference to what is known: to a list that was given as ``since``, and what was told. A server may be away for
+        the settings' ``timeout``; then the error is raised.
         """
         known, failures, away = Known(since), 0, 0.0
         began = bool(since)
@@ -150,6 +166,34 @@ class AsyncResources:
             away += seconds
             await asyncio.sleep(seconds)
 
+    async def wait(
+        self,
+        kind: ResourceType,
+        name: str,
+        namespace: str,
+        met: Callable[[Document | None], bool],
+        *,
+        timeout: float,
+    ) -> Document | None:
+        """Watch a resource until it is as ``met`` wants it, and return it; None stands for one that is not there.
+
+        DeadlineExceeded when ``timeout`` seconds are over. With 0 it is looked at once.
+        """
+        selection = Selection(namespace, fields=f"metadata.name={name}")
+        listing = await self.list(kind, selection)
+        document = next(iter(listing.items), None)
+        if met(document):
+            return document
+        try:
+            async with asyncio.timeout(timeout), aclosing(self.watch(kind, selection, since=listing)) as changes:
+                async for change in changes:
+                    document = None if change.type == "DELETED" else change.document
+                    if met(document):
+                        return document
+        except TimeoutError:
+            pass
+        raise DeadlineExceeded(f"{kind.kind} '{shown(name)}' is not as wanted within {timeout:g} s")
+
     async def create(
         self, kind: ResourceType, document: Document, namespace: str = "", *, dry_run: bool = False
     ) -> Written:
@@ -157,10 +201,19 @@ class AsyncResources:
         return await self._attempts.perform(self._calls.create(kind, document, namespace, dry_run), None)
 
     async def replace(
-        self, kind: ResourceType, document: Document, namespace: str = "", *, dry_run: bool = False
+        self,
+        kind: ResourceType,
+        document: Document,
+        namespace: str = "",
+        *,
+        manager: str = MANAGER,
+        dry_run: bool = False,
     ) -> Written:
-        """Put a document in the place of what is stored; a resourceVersion in it must still be the stored one's."""
-        return await self._attempts.perform(self._calls.replace(kind, document, namespace, dry_run), None)
+        """Put a document in the place of what is stored; a resourceVersion in it must still be the stored one's.
+
+        ``manager``, here and below, is who then owns the fields that this changes.
+        """
+        return await self._attempts.perform(self._calls.replace(kind, document, namespace, manager, dry_run), None)
 
     async def patch(
         self,
@@ -170,10 +223,13 @@ class AsyncResources:
         namespace: str = "",
         *,
         subresource: str = "",
+        manager: str = MANAGER,
         dry_run: bool = False,
     ) -> Written:
         """Change some of a resource: by a JSON merge patch, or a JSON patch where it is a list."""
-        return await self._attempts.perform(self._calls.patch(kind, name, patch, namespace, subresource, dry_run), None)
+        return await self._attempts.perform(
+            self._calls.patch(kind, name, patch, namespace, subresource, manager, dry_run), None
+        )
 
     async def apply(
         self,
@@ -219,7 +275,7 @@ class AsyncResources:
             if held != current:
                 raise ResourceConflict(f"{kind.kind} '{shown(name)}'", "replicas", str(held), str(current))
             patch["metadata"] = {"resourceVersion": version_of(scale)}
-        return (await self.patch(kind, name, patch, namespace, subresource="scale")).document
+        return (await self.patch(kind, name, patch, namespace, subresource="scale", manager=SCALER)).document
 
     async def events(self, namespace: str = "", *, kind: str = "", name: str = "") -> Sequence[Document]:
         """What was told about resources of a namespace, or about one of them; the latest last."""
@@ -227,6 +283,20 @@ class AsyncResources:
         fields = ",".join(f"{field}={value}" for field, value in about.items() if value)
         listing = await self.list(EVENTS, Selection(namespace, fields=fields))
         return sorted(listing.items, key=lambda event: str(event.get("lastTimestamp") or ""))
+
+    async def follow_events(
+        self, namespace: str = "", *, kind: str = "", name: str = "", interval: float = 1.0
+    ) -> AsyncGenerator[Document, None]:
+        """The same, and then what is told from now on, for ever. Events are no resources that could be watched, so
+        they are asked for every ``interval`` seconds; one that was told again comes again."""
+        seen: dict[str, object] = {}
+        while True:
+            for event in await self.events(namespace, kind=kind, name=name):
+                key, state = str(metadata_of(event).get("name")), (event.get("count"), event.get("lastTimestamp"))
+                if seen.get(key) != state:
+                    seen[key] = state
+                    yield event
+            await asyncio.sleep(interval)
 
     def logs(
         self,

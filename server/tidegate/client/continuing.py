@@ -17,9 +17,10 @@ Name = tuple[str, str]
 class Known:
     """What the reader of a watch knows. ``version`` is where to go on from; '' where a list is needed first."""
 
-    def __init__(self, since: str = "") -> None:
-        self.version = since
-        self._resources: dict[Name, Document] = {}
+    def __init__(self, since: str | Listing = "") -> None:
+        self.version = since.version if isinstance(since, Listing) else since
+        items = since.items if isinstance(since, Listing) else []
+        self._resources = {_name(document): document for document in items}
 
     def __repr__(self) -> str:
         return f"<Known {len(self._resources)} resources at {self.version or 'no version'}>"

@@ -103,17 +103,19 @@ class ResourceCalls:
         query = _writing(dry_run)
         return self._write("POST", kind.path(namespace), document, query, idempotent=False)
 
-    def replace(self, kind: ResourceType, document: Document, namespace: str, dry_run: bool) -> HttpExchange[Written]:
+    def replace(
+        self, kind: ResourceType, document: Document, namespace: str, manager: str, dry_run: bool
+    ) -> HttpExchange[Written]:
         name = document.get("metadata", {}).get("name", "")
-        return self._write("PUT", kind.path(namespace, name), document, _writing(dry_run), idempotent=False)
+        return self._write("PUT", kind.path(namespace, name), document, _writing(dry_run, manager), idempotent=False)
 
     def patch(
-        self, kind: ResourceType, name: str, patch: Any, namespace: str, subresource: str, dry_run: bool
+        self, kind: ResourceType, name: str, patch: Any, namespace: str, subresource: str, manager: str, dry_run: bool
     ) -> HttpExchange[Written]:
         """A list is a JSON patch, anything else a merge patch."""
         form = JSON_PATCH if isinstance(patch, list) else MERGE
         path = kind.path(namespace, name, subresource)
-        return self._write("PATCH", path, patch, _writing(dry_run), form, idempotent=False)
+        return self._write("PATCH", path, patch, _writing(dry_run, manager), form, idempotent=False)
 
     def apply(
         self, kind: ResourceType, document: Document, namespace: str, force: bool, dry_run: bool
@@ -198,8 +200,8 @@ def _selecting(selection: Selection) -> dict[str, str]:
     return {"labelSelector": selection.labels, "fieldSelector": selection.fields}
 
 
-def _writing(dry_run: bool) -> dict[str, str]:
-    return {"fieldManager": MANAGER, "fieldValidation": "Strict", "dryRun": "All" if dry_run else ""}
+def _writing(dry_run: bool, manager: str = MANAGER) -> dict[str, str]:
+    return {"fieldManager": manager, "fieldValidation": "Warn", "dryRun": "All" if dry_run else ""}
 
 
 def _read(answer: HttpAnswer) -> Document:

@@ -35,6 +35,7 @@ class Resources(Threaded[AsyncResources]):
     page = blocking(AsyncResources.page)
     list = blocking(AsyncResources.list)
     watch = iterating(AsyncResources.watch)
+    wait = blocking(AsyncResources.wait)
     create = blocking(AsyncResources.create)
     replace = blocking(AsyncResources.replace)
     patch = blocking(AsyncResources.patch)
@@ -42,4 +43,5 @@ class Resources(Threaded[AsyncResources]):
     delete = blocking(AsyncResources.delete)
     scale = blocking(AsyncResources.scale)
     events = blocking(AsyncResources.events)
+    follow_events = iterating(AsyncResources.follow_events)
     logs = iterating(AsyncResources.logs)
