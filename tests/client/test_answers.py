@@ -13,7 +13,7 @@ from tidegate.protocol.errors import (
     InvalidRequest,
     InvalidResponse,
     OutOfMemory,
-    Overloaded,
+    QuotaExceeded,
     TidegateError,
 )
 
@@ -51,12 +51,12 @@ def test_a_status_that_v2_does_not_use_goes_by_its_hundred(status: int, kind: ty
     assert type(from_http(status, "m")) is kind
 
 
-def test_memory_is_told_from_load() -> None:
+def test_memory_is_told_from_a_quota() -> None:
     """Over gRPC both may be RESOURCE_EXHAUSTED: what can be tried again says when."""
     assert type(from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m")) is OutOfMemory
     assert type(from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m", inf)) is OutOfMemory
     busy = from_grpc(GrpcStatus.RESOURCE_EXHAUSTED, "m", 2.0)
-    assert (type(busy), busy.retry_after) == (Overloaded, 2.0)
+    assert (type(busy), busy.retry_after) == (QuotaExceeded, 2.0)
 
 
 def test_an_unknown_grpc_status_is_an_internal_error() -> None:

@@ -11,6 +11,7 @@ from tidegate.protocol.errors import (
     InvalidTensor,
     ModelNotFound,
     ModelNotReady,
+    QuotaExceeded,
     ShuttingDown,
     TidegateError,
     VersionNotFound,
@@ -32,8 +33,8 @@ def test_the_picture_of_the_tree_tells_the_statuses(kind: type[TidegateError]) -
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, id=kind.__name__) for kind in TREE])
 def test_only_what_is_temporary_is_retryable(kind: type[TidegateError]) -> None:
-    """UNAVAILABLE is what clients retry, so the two agree."""
-    assert kind.retryable is (kind.grpc_status is GrpcStatus.UNAVAILABLE)
+    """UNAVAILABLE is what clients retry, so the two agree; a quota fills again, and memory does not."""
+    assert kind.retryable is (kind.grpc_status is GrpcStatus.UNAVAILABLE or kind is QuotaExceeded)
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from tidegate.protocol.errors import (
     ModelLoadFailed,
     NotFound,
     OutOfMemory,
-    Overloaded,
     PayloadTooLarge,
+    QuotaExceeded,
     RequestCancelled,
     RequestTimeout,
     ResourceExpired,
@@ -49,7 +49,7 @@ _HTTP: dict[int, type[TidegateError]] = {
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
     422: Unprocessable,
-    429: Overloaded,
+    429: QuotaExceeded,
     431: HeadersTooLarge,
     499: RequestCancelled,
     500: ExecutionFailed,
@@ -74,6 +74,7 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.UNIMPLEMENTED: Unsupported,
     GrpcStatus.INTERNAL: ExecutionFailed,
     GrpcStatus.UNAVAILABLE: Unavailable,
+    GrpcStatus.UNAUTHENTICATED: Unauthenticated,
 }
 
 
@@ -97,7 +98,7 @@ def from_grpc(status: int, message: str, retry_after: float | None = None) -> Ti
     """The error of a gRPC status code; ``retry_after`` in seconds, infinite where the server forbids another try."""
     kind = _GRPC.get(status, InternalError)
     if kind is OutOfMemory and retry_after is not None and isfinite(retry_after):
-        kind = Overloaded
+        kind = QuotaExceeded
     error = kind(message)
     error.retry_after = retry_after
     return error

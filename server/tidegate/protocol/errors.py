@@ -26,8 +26,11 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
     ├── ResourceExists                 409   ALREADY_EXISTS
     ├── ResourceConflict               409   ABORTED              it changed meanwhile: read it again
+    ├── ResourceInUse                  409   FAILED_PRECONDITION  something stands on it: end that first
+    ├── FieldConflict                  409   ABORTED              others own the fields: leave them, or force it
     ├── ResourceExpired                410   OUT_OF_RANGE         its past is no longer kept: list again
     ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
+    ├── QuotaExceeded                  429   RESOURCE_EXHAUSTED   retryable: this caller has asked for all that he may
     ├── RequestCancelled               499   CANCELLED            the caller went away
     ├── DeadlineExceeded               504   DEADLINE_EXCEEDED
     ├── Unavailable                    503   UNAVAILABLE          retryable
@@ -48,6 +51,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import ClassVar, Self
 
@@ -208,6 +212,25 @@ class ResourceConflict(TidegateError):
         self.wanted = wanted
 
 
+class ResourceInUse(TidegateError):
+    http_status = 409
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
+
+
+class FieldConflict(TidegateError):
+    """Fields that others have set. ``conflicts`` has each field with its owner."""
+
+    http_status = 409
+    grpc_status = GrpcStatus.ABORTED
+
+    def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
+        told = [f"{shown(field, 160)} is owned by '{shown(owner)}'" for field, owner in conflicts[:10]]
+        more = [f"and {len(conflicts) - 10} more"] if len(conflicts) > 10 else []
+        noun = "conflict" if len(conflicts) == 1 else "conflicts"
+        super().__init__(f"apply failed with {len(conflicts)} {noun}: {'; '.join(told + more)}")
+        self.conflicts = tuple(conflicts)
+
+
 class ResourceExpired(TidegateError):
     http_status = 410
     grpc_status = GrpcStatus.OUT_OF_RANGE
@@ -216,6 +239,12 @@ class ResourceExpired(TidegateError):
 class SequenceLost(TidegateError):
     http_status = 409
     grpc_status = GrpcStatus.ABORTED  # "retry at a higher level": not the step, but the sequence
+
+
+class QuotaExceeded(TidegateError):
+    http_status = 429
+    grpc_status = GrpcStatus.RESOURCE_EXHAUSTED
+    retryable = True
 
 
 class RequestCancelled(TidegateError):

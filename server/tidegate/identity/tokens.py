@@ -1,0 +1,81 @@
+"""Recognises JSON Web Tokens. Those that were checked are remembered, for a signature takes longer than a route."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from tidegate.identity.authenticator import Refused
+from tidegate.identity.credentials import Credentials
+from tidegate.identity.identity import Identity
+from tidegate.identity.key import PREFIX
+from tidegate.identity.key_set import KeySet
+from tidegate.identity.replay import Replays
+from tidegate.identity.settings import TokenSettings
+from tidegate.identity.token import Verify, identity_of, key_id, verified_claims, verify
+
+REMEMBERED = 4096
+"""Tokens whose check is remembered, a few hundred bytes each."""
+
+
+LONGEST = 1e9
+"""Seconds, about 30 years: what a token says of its end may be any number."""
+
+
+class _Checked(msgspec.Struct, frozen=True):
+    identity: Identity
+    until: float
+    generation: int
+
+
+class Tokens:
+    """``now`` is in seconds since 1970. What begins as an API key is none of its tokens."""
+
+    def __init__(
+        self,
+        settings: TokenSettings,
+        keys: KeySet,
+        *,
+        now: Callable[[], float] = time.time,
+        verify: Verify = verify,
+    ) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._now = now
+        self._verify = verify
+        self._replays = Replays(now()) if settings.one_time else None
+        self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
+
+    async def recognise(self, credentials: Credentials) -> Identity | None:
+        token = credentials.token
+        if not token or token.startswith(PREFIX):
+            return None
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._checked.get(digest)
+        if known is not None and known.generation == self._keys.generation and self._now() < known.until:
+            return known.identity
+        return await self._check(token, digest)
+
+    async def _check(self, token: str, digest: bytes) -> Identity:
+        keys = await self._keys.keys(key_id(token))
+        if not keys:
+            raise Refused(f"a token, while the keys of issuer {self._settings.issuer} are not known")
+        now = self._now()
+        claims = verified_claims(token, keys, self._settings, now, self._verify)
+        identity = identity_of(claims, self._settings)
+        until = min(claims["exp"], now + LONGEST) + self._settings.leeway
+        if self._replays is None:
+            self._remember(digest, _Checked(identity, until, self._keys.generation))
+        else:
+            self._replays.use(claims.get("jti"), claims.get("iat"), until, now)
+        return identity
+
+    def _remember(self, digest: bytes, checked: _Checked) -> None:
+        self._checked[digest] = checked
+        self._checked.move_to_end(digest)
+        if len(self._checked) > REMEMBERED:
+            self._checked.popitem(last=False)
