@@ -95,12 +95,13 @@ def outcome(before: Document | None, after: Document) -> str:
 
 def _tell(each: Object, error: Exception) -> None:
     """All causes, a line each, where the manifest has them; or the sentence."""
-    from tidegate.client import FieldConflict, Rejected
+    from tidegate.client import Rejected
+    from tidegate.protocol.errors import FieldConflict
 
     place = f"{each.source}:{each.line}"
     if isinstance(error, FieldConflict):
-        for cause in error.causes:
-            print(f"{place}: error: {each.label}: {cause.field.lstrip('.')}: {cause.message}", file=sys.stderr)
+        for field, owner in error.conflicts:
+            print(f"{place}: error: {each.label}: {field.lstrip('.')}: {owner}", file=sys.stderr)
         print(f"{place}: hint: --force-conflicts takes these fields over", file=sys.stderr)
     elif isinstance(error, Rejected) and error.causes:
         for cause in error.causes:

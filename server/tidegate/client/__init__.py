@@ -12,7 +12,7 @@ from tidegate.client.resources import Resources
 from tidegate.client.result import InferResult
 from tidegate.client.retry import NO_RETRIES, RetryPolicy
 from tidegate.client.settings import ClientSettings
-from tidegate.client.status import Cause, FieldConflict, Rejected
+from tidegate.client.status import Cause, Rejected
 
 __all__ = [
     "NO_RETRIES",
@@ -22,7 +22,6 @@ __all__ = [
     "Client",
     "ClientSettings",
     "ConnectionLost",
-    "FieldConflict",
     "InferResult",
     "Listing",
     "LogLine",

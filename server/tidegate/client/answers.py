@@ -74,7 +74,6 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.UNIMPLEMENTED: Unsupported,
     GrpcStatus.INTERNAL: ExecutionFailed,
     GrpcStatus.UNAVAILABLE: Unavailable,
-    GrpcStatus.UNAUTHENTICATED: Unauthenticated,
 }
 
 

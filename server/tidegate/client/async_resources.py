@@ -280,6 +280,8 @@ class AsyncResources:
     async def events(self, namespace: str = "", *, kind: str = "", name: str = "") -> Sequence[Document]:
         """What was told about resources of a namespace, or about one of them; the latest last."""
         about = {"involvedObject.kind": kind, "involvedObject.name": name}
+        if name:  # a server finds them sooner by the whole address
+            about["involvedObject.namespace"] = namespace
         fields = ",".join(f"{field}={value}" for field, value in about.items() if value)
         listing = await self.list(EVENTS, Selection(namespace, fields=fields))
         return sorted(listing.items, key=lambda event: str(event.get("lastTimestamp") or ""))

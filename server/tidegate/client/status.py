@@ -14,6 +14,7 @@ import msgspec
 from tidegate.client.answers import from_http
 from tidegate.client.http_calls import HttpAnswer
 from tidegate.protocol.errors import (
+    FieldConflict,
     ResourceConflict,
     ResourceExists,
     ResourceExpired,
@@ -37,12 +38,6 @@ class Cause(msgspec.Struct, frozen=True):
 
 class Rejected(Unprocessable):
     """A document that the server does not take; ``causes`` has all that is wrong with it."""
-
-    causes: tuple[Cause, ...] = ()
-
-
-class FieldConflict(ResourceConflict):
-    """Fields that are to be applied belong to other managers; ``causes`` names them. Forcing takes them over."""
 
     causes: tuple[Cause, ...] = ()
 
@@ -87,7 +82,7 @@ def from_status(document: Mapping[str, Any], status: int = 500, retry_after: flo
         return rejected
     if kind is ResourceConflict and any(cause.reason == FIELD_CONFLICT for cause in causes):
         conflict = FieldConflict.told(message)
-        conflict.causes = causes
+        conflict.conflicts = tuple((each.field, each.message) for each in causes if each.reason == FIELD_CONFLICT)
         return conflict
     return kind.told(message, retry_after=retry_after)
 

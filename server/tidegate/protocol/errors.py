@@ -218,10 +218,11 @@ class ResourceInUse(TidegateError):
 
 
 class FieldConflict(TidegateError):
-    """Fields that others have set. ``conflicts`` has each field with its owner."""
+    """Fields that others have set. ``conflicts`` has each field with its owner, or what was said of him."""
 
     http_status = 409
     grpc_status = GrpcStatus.ABORTED
+    conflicts: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
         told = [f"{shown(field, 160)} is owned by '{shown(owner)}'" for field, owner in conflicts[:10]]
