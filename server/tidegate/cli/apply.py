@@ -69,6 +69,8 @@ def apply(
 
 def _apply(session: Session, each: Object, dry_run: str, force: bool) -> str:
     """What became of it, in kubectl's words."""
+    from tidegate.cli.ownership import taken_back
+    from tidegate.client.resource_calls import version_of
     from tidegate.protocol.errors import NotFound
 
     resources, where = session.resources, each.namespace
@@ -78,6 +80,15 @@ def _apply(session: Session, each: Object, dry_run: str, force: bool) -> str:
         before = None
     if dry_run == "client":
         return f"{'created' if before is None else 'configured'} (dry run)"
+    if before is not None and (managed := taken_back(before)) is not None:
+        if dry_run == "server":
+            force = True
+        else:
+            change = [
+                {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": version_of(before)},
+            ]
+            resources.patch(each.kind, each.name, change, where)
     written = resources.apply(each.kind, each.document, where, force=force, dry_run=dry_run == "server")
     for warning in written.warnings:
         print(f"warning: {each.label}: {warning}", file=sys.stderr)

@@ -54,12 +54,14 @@ def diff(
 
 
 def _diff(session: Session, each: Object, force: bool) -> Iterator[str]:
+    from tidegate.cli.ownership import taken_back
     from tidegate.protocol.errors import NotFound
 
     try:
         live: Document | None = session.resources.get(each.kind, each.name, each.namespace)
     except NotFound:
         live = None
+    force = force or (live is not None and taken_back(live) is not None)
     merged = session.resources.apply(each.kind, each.document, each.namespace, force=force, dry_run=True).document
     place = f"{each.namespace}/{each.label}" if each.namespace else each.label
     return differences(live, merged, place)

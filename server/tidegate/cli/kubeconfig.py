@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.target import HERE, Target, login_of, settled
-
-if TYPE_CHECKING:
-    from tidegate.client import Login
 
 
 def kubeconfig(
@@ -31,11 +28,24 @@ def kubeconfig(
         Write over a file that is there already.
     """
     from tidegate.cli.contexts_file import place, write_private
-    from tidegate.cli.documents import dump
+    from tidegate.control.api.kubeconfig import Access
+    from tidegate.control.api.kubeconfig import kubeconfig as text_of
 
     found = settled(target)
     login = login_of(found, place().parent)
-    text = dump(as_kubeconfig(found.context or "tidegate", found["server"], found["namespace"], login), "yaml")
+    if login.token and not found["server"].startswith("https://"):
+        print("note: kubectl sends tokens to https:// only, so this server will not see it", file=sys.stderr)
+    text = text_of(
+        Access(
+            name=found.context or "tidegate",
+            server=found["server"],
+            authority=_content(login.certificate_authority),
+            token=login.token,
+            certificate=_content(login.client_certificate),
+            key=_content(login.client_key or login.client_certificate),
+            namespace=found["namespace"],
+        )
+    )
     if not output:
         print(text, end="")
         return
@@ -45,31 +55,8 @@ def kubeconfig(
     print(f"wrote {output}; try: kubectl --kubeconfig {output} get modelservices")
 
 
-def as_kubeconfig(name: str, server: str, namespace: str, login: Login) -> dict[str, Any]:
-    """The document (``kind: Config``), with the contents of the files that the login names.
-
-    Raises:
-        Failure: one of them cannot be read.
-    """
-    cluster: dict[str, Any] = {"server": server}
-    if login.certificate_authority:
-        cluster["certificate-authority-data"] = _content(login.certificate_authority)
-    user: dict[str, Any] = {"token": login.token} if login.token else {}
-    if login.client_certificate:
-        user["client-certificate-data"] = _content(login.client_certificate)
-        user["client-key-data"] = _content(login.client_key or login.client_certificate)
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": name, "cluster": cluster}],
-        "users": [{"name": name, "user": user}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": namespace}}],
-        "current-context": name,
-    }
-
-
-def _content(file: str) -> str:
+def _content(file: str) -> bytes:
     try:
-        return base64.b64encode(Path(file).read_bytes()).decode()
+        return Path(file).read_bytes() if file else b""
     except OSError as error:
         raise Failure(f"'{file}' cannot be read: {error.strerror}") from error

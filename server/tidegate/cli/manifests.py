@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.found import label
@@ -51,7 +51,7 @@ def read_objects(session: Session, paths: Sequence[str]) -> list[Object]:
             if kind is NAMESPACES:  # Kubernetes' own, whose schema is not ours
                 objects.append(_object(session, source, verdict.document.line(()), kind, verdict.document.value))
                 continue
-            show(verdict, sys.stderr)
+            show(replace(verdict, warnings=(), notes=()), sys.stderr)  # of these the server tells
             if verdict.faults or kind is None:
                 wrong += 1
             else:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Writes of an undo, each after a new look at a service that somebody else has changed meanwhile."""
-MANAGER = "tidegate-undo"
-"""Who owns the fields that an undo has written, until they are applied again."""
 NAME = Parameter(show_env_var=False)
 REVISION = Parameter(validator=Number(gte=1), show_default=False, show_env_var=False)
 
@@ -121,11 +119,11 @@ def undo(
     dry_run
         Only show what would change.
     """
-    from tidegate.resources.revision import undone
-
     from tidegate.cli.found import label, space
     from tidegate.cli.history import changes, chosen, number_of
+    from tidegate.cli.ownership import UNDO
     from tidegate.protocol.errors import ResourceConflict
+    from tidegate.resources.revision import undone
 
     with connect(target) as session:
         for attempt in range(ATTEMPTS):
@@ -139,7 +137,7 @@ def undo(
                 return
             if not dry_run:
                 try:
-                    session.resources.replace(kind, wished, space(session, kind), manager=MANAGER)
+                    session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
                 except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
                     if attempt + 1 == ATTEMPTS:
                         raise
@@ -158,9 +156,8 @@ def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
     service
         NAME or KIND/NAME.
     """
-    from tidegate.resources.revision import RESTARTED_AT, timestamp
-
     from tidegate.cli.found import label, space
+    from tidegate.resources.revision import RESTARTED_AT, timestamp
 
     with connect(target) as session:
         kind, document = _service(session, service)

@@ -12,7 +12,11 @@ from typing import Any, Self
 from tidegate.client.address import parse_address
 from tidegate.client.answers import ServerUnreachable
 from tidegate.client.attempts import Attempts, Chance
+from tidegate.client.calls import Transport
 from tidegate.client.continuing import Known, pause
+from tidegate.client.framing import LINES
+from tidegate.client.http_calls import HttpAnswer, HttpMessage
+from tidegate.client.http_transport import HttpTransport
 from tidegate.client.resource_calls import (
     EVERYTHING,
     MANAGER,
@@ -52,7 +56,7 @@ class AsyncResources:
 
     Every call raises TidegateError: the reason of the server's Status with its sentence (ResourceNotFound,
     ResourceExists, ResourceConflict, Rejected with all causes, Forbidden, …); ServerUnreachable if it did not answer;
-    DeadlineExceeded when the time is over.
+    DeadlineExceeded when the time is over. ``transport`` moves the messages in place of HTTP, for tests.
 
     Raises:
         InvalidRequest: the URL is no address of HTTP.
@@ -64,16 +68,14 @@ class AsyncResources:
         settings: ClientSettings = DEFAULT_SETTINGS,
         *,
         chance: Chance = random.random,
+        transport: Transport[HttpMessage, HttpAnswer] | None = None,
     ) -> None:
-        from tidegate.client.framing import LINES
-        from tidegate.client.http_transport import HttpTransport
-
         address = parse_address(url)
         if address.grpc:
             raise InvalidRequest(f"'{shown(url)}' is no address of the resource API, expected http:// or https://")
         self._settings = settings
         self._calls = ResourceCalls(settings.headers)
-        self._attempts = Attempts(HttpTransport(address, settings, LINES), address, settings, chance)
+        self._attempts = Attempts(transport or HttpTransport(address, settings, LINES), address, settings, chance)
 
     def __repr__(self) -> str:
         return f"<AsyncResources {self._attempts!r}>"
