@@ -53,17 +53,23 @@ def read_discovery(document: Any) -> Iterator[ResourceType]:
     """
     try:
         for group in document["items"]:
-            name = group.get("metadata", {}).get("name") or ""
-            version = group["versions"][0]  # the one that the server prefers
-            for resource in version["resources"]:
-                yield ResourceType(
-                    name,
-                    version["version"],
-                    resource["resource"],
-                    resource["responseKind"]["kind"],
-                    resource.get("scope") != "Cluster",
-                    tuple(resource.get("shortNames") or ()),
-                    tuple(resource.get("categories") or ()),
-                )
+            found: dict[str, ResourceType] = {}
+            for version in group["versions"]:
+                for resource in version["resources"]:
+                    # Of a kind in several versions the first is the one that the server prefers.
+                    found.setdefault(resource["resource"], _type(group, version, resource))
+            yield from found.values()
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise InvalidResponse("it is no list of API groups, expected Kubernetes' APIGroupDiscoveryList") from error
+
+
+def _type(group: Any, version: Any, resource: Any) -> ResourceType:
+    return ResourceType(
+        group.get("metadata", {}).get("name") or "",
+        version["version"],
+        resource["resource"],
+        resource["responseKind"]["kind"],
+        resource.get("scope") != "Cluster",
+        tuple(resource.get("shortNames") or ()),
+        tuple(resource.get("categories") or ()),
+    )
