@@ -169,9 +169,7 @@ def test_a_damaged_copy_in_use_is_told(cache: ArtifactCache, directory: Path, tm
     held.path.write_text("damaged")
     with ArtifactCache(CacheSettings(directory=directory)) as other, pytest.raises(ModelLoadFailed) as caught:
         other.hold(source)
-    assert caught.value.message == (
-        f"'{directory}/sha256-{held.digest}' in the model cache is damaged, and in use"
-    )
+    assert caught.value.message == (f"'{directory}/sha256-{held.digest}' in the model cache is damaged, and in use")
 
 
 def test_the_least_recently_used_copy_leaves(directory: Path, tmp_path: Path) -> None:

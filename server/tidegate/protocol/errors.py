@@ -56,7 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class GrpcStatus(IntEnum):
@@ -92,6 +92,13 @@ class TidegateError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    @classmethod
+    def told(cls, message: str, *, retry_after: float | None = None) -> Self:
+        """The error in the words of a server, where the parts that a sentence is made of are not known."""
+        error = cls.__new__(cls)
+        TidegateError.__init__(error, message, retry_after=retry_after)
+        return error
 
 
 class InvalidRequest(TidegateError):
@@ -207,6 +214,8 @@ class ResourceConflict(TidegateError):
 
     http_status = 409
     grpc_status = GrpcStatus.ABORTED
+    held: str = ""
+    wanted: str = ""
 
     def __init__(self, resource: str, field: str, held: str, wanted: str) -> None:
         super().__init__(
@@ -222,10 +231,11 @@ class ResourceInUse(TidegateError):
 
 
 class FieldConflict(TidegateError):
-    """Fields that others have set. ``conflicts`` has each field with its owner."""
+    """Fields that others have set. ``conflicts`` has each field with its owner, or what was said of him."""
 
     http_status = 409
     grpc_status = GrpcStatus.ABORTED
+    conflicts: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
         told = [f"{shown(field, 160)} is owned by '{shown(owner)}'" for field, owner in conflicts[:10]]

@@ -18,6 +18,10 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     authority: bytes = b""
     """The certificate that the server's is checked with, in PEM. kubectl sends a token over TLS only."""
     token: str = ""
+    certificate: bytes = b""
+    """What the client shows, in PEM."""
+    key: bytes = b""
+    """The key of that certificate."""
     namespace: str = "default"
 
 
@@ -26,11 +30,15 @@ def kubeconfig(access: Access) -> str:
     cluster: dict[str, str] = {"server": access.server}
     if access.authority:
         cluster["certificate-authority-data"] = base64.b64encode(access.authority).decode()
+    user = {"token": access.token} if access.token else {}
+    if access.certificate:
+        user["client-certificate-data"] = base64.b64encode(access.certificate).decode()
+        user["client-key-data"] = base64.b64encode(access.key).decode()
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": access.name, "cluster": cluster}],
-        "users": [{"name": access.name, "user": {"token": access.token} if access.token else {}}],
+        "users": [{"name": access.name, "user": user}],
         "contexts": [
             {
                 "name": access.name,
