@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from tidegate.resources.revision import undone
 
 from tidegate.client import Client
 from tidegate.client.retry import RetryPolicy
 from tidegate.client.settings import ClientSettings
+from tidegate.resources.revision import undone
 from tidegate.testing.process import PATIENCE
 from tidegate.testing.service_server import SERVICES, ServiceServer, manifest, ready, split
 
@@ -78,7 +78,7 @@ def load(url: str) -> Iterator[Counter[int]]:
                 except Exception as error:
                     problems.append(error)
                     return
-                answers[int(result["predict"][0])] += 1
+                answers[int(result.outputs["predict"][0])] += 1
 
     caller = threading.Thread(target=ask)
     caller.start()

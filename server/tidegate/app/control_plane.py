@@ -34,21 +34,32 @@ class ControlPlane:
         self._settings = settings
         self._router = router
         self._metrics = metrics
-        trust = TrustPolicy(settings.trust)
-        models = ServiceModels(settings, available_cores(), copies, trust, self._bind)
+        resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
+        models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
         self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
-        self._resolver = LocalResolver(copies, ResolverSettings(trust=trust))
+        self._resolver = LocalResolver(copies, resolving)
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
 
-    async def open(self, base: str) -> Store:
-        """Open the state; nothing runs yet. ``base`` is the URL of the data plane.
+    async def open(self) -> Store:
+        """Open the state. What is stored is routed to, and answers that it is being started.
 
         Raises:
             StateUnusable: another process has it, or it is not ours to read.
             StateUnavailable: the disk does not let us.
         """
         self._store = await SqliteStore.open(self._settings.state_directory)
+        for kind in SERVICES:
+            for item in (await self._store.list(kind)).items:
+                self._router.direct(Traffic(*_name(item), reason="it is being started"), {})
+        return self._store
+
+    async def start(self, base: str) -> None:
+        """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over.
+
+        ``base`` is the URL of the data plane.
+        """
+        assert self._store is not None, "open comes first"
         settings = ServiceSettings(base=base, keep_previous=self._settings.keep_previous)
         self._reconciler = Reconciler(
             self._store,
@@ -58,12 +69,6 @@ class ControlPlane:
             withdraw=self._router.drop,
             settings=settings,
         )
-        return self._store
-
-    async def start(self) -> None:
-        """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over."""
-        assert self._reconciler is not None, "open comes first"
-        assert self._store is not None, "open comes first"
         await self._reconciler.start()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.ready_timeout), asyncio.TaskGroup() as kinds:

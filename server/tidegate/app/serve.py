@@ -23,15 +23,18 @@ from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
+from tidegate.control.api.application import ResourceApi
 from tidegate.control.watch import snapshot, watch
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
+from tidegate.gateway.http.listener import HttpListener
 from tidegate.gateway.http.server import HttpServer
-from tidegate.gateway.http.status import StatusServer
+from tidegate.gateway.http.status import StatusServer, uncounted
 from tidegate.gateway.routes import RouteTable
 from tidegate.identity.tls import contexts
 from tidegate.protocol.errors import ModelNotReady
+from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
 
@@ -89,6 +92,8 @@ class Server:
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
         self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
+        self._admin: HttpListener | None = None
+        self.plane.starting = True
 
     async def run(self, signals: EndSignals) -> int:
         """Open, load, serve until asked to end, end in order; returns the exit code."""
@@ -117,7 +122,7 @@ class Server:
 
     async def close(self) -> None:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
-        listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
+        listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._admin, self._status) if listener)
         self._models.kill()
         self._services.kill()
         await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._door.close())
@@ -127,18 +132,29 @@ class Server:
                 copies.close()
 
     async def _open(self) -> None:
+        settings = self._settings
         await self._status.start()
         await self._door.open()
-        await self._http.start()
-        await self._grpc.start()
-        http, grpc, status = self._settings.http, self._settings.grpc, self._settings.status
+        store = await self._services.open()
+        api = ResourceApi(store, version=settings.gateway.version)
+        await api.prepare()
+        self._admin = HttpListener(api, settings.admin, DEFAULT_LIMITS, uncounted)
+        for listener in (self._http, self._grpc, self._admin):
+            await listener.start()
         self._announce(
             Listening(
-                address(http.host, self._http.port),
-                address(grpc.host, self._grpc.port),
-                address(status.host, self._status.port),
+                address(settings.http.host, self._http.port),
+                address(settings.grpc.host, self._grpc.port),
+                f"http://{address(settings.admin.host, self._admin.port)}",
+                address(settings.status.host, self._status.port),
             )
         )
+
+    @property
+    def _base(self) -> str:
+        """The URL of the data plane, as people of this machine reach it."""
+        scheme = "https" if self._settings.tls else "http"
+        return f"{scheme}://{address(self._settings.http.host, self._http.port)}"
 
     async def _load_all(self) -> int:
         """Load every model, until each has loaded or failed. Good as long as one answers, or none is asked for:
@@ -146,7 +162,7 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        results, _ = await asyncio.gather(self._models.start(), self._services.start())
+        results, _ = await asyncio.gather(self._models.start(), self._services.start(self._base))
         self.plane.starting = False
         failures = [failure for failure in results if failure is not None]
         if failures and len(failures) == len(results):
@@ -176,10 +192,11 @@ class Server:
     async def _leave(self) -> bool:
         """Go down in order; tells whether all that was in flight has been answered."""
         grace = self._settings.shutdown_grace
+        assert self._admin is not None, "it was opened with the others"
         self.plane.leave()
         await asyncio.sleep(self._settings.shutdown_delay)
         async with asyncio.TaskGroup() as listeners:
-            for listener in (self._http, self._grpc):
+            for listener in (self._http, self._grpc, self._admin):
                 listeners.create_task(listener.stop(grace))
             clean = await self._drained(grace)
         await asyncio.gather(self._models.stop(), self._services.stop())
