@@ -119,6 +119,7 @@ WORDS: dict[str, list[str]] = {
     "batch_sizes": ["--batch-sizes", "1,2"],
     "pad": ["--pad", "x:1=8"],
     "tenant_weight": ["--tenant-weight", "a=2"],
+    "host": ["--host", "127.0.0.2"],
     "auth": ["--auth", "keys"],
     "api_keys": ["--auth", "keys", "--api-keys", "other.json"],
     "jwt_issuer": ["--auth=jwt", "--jwt-issuer=other", "--jwt-audience=a", "--jwt-keys=k.json"],
