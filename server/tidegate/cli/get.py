@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,7 +16,7 @@ from tidegate.cli.target import HERE, Session, Target, connect
 
 if TYPE_CHECKING:
     from tidegate.cli.kinds import Named
-    from tidegate.client.resource_calls import Document, Selection
+    from tidegate.client.resource_calls import Document, ResourceChange, Selection
     from tidegate.client.resource_type import ResourceType
 
 Form = Literal["table", "wide", "json", "yaml", "name"]
@@ -156,30 +156,33 @@ def _table(kind: ResourceType, items: Sequence[Document], view: View) -> Iterato
 
 def _follow(session: Session, kind: ResourceType, selection: Selection, view: View) -> int:
     """Show what is there, and then each change as it comes, until somebody has seen enough."""
+    with closing(session.resources.watch(kind, selection, table=view.table)) as changes:
+        for text in told(kind, changes, view):
+            print(text, flush=True)
+    return Exit.GOOD
+
+
+def told(kind: ResourceType, changes: Iterable[ResourceChange], view: View) -> Iterator[str]:
+    """What is printed of each change; the head of a table before the first."""
     from tidegate.cli.documents import dump, readable
     from tidegate.cli.tables import Layout
 
     layout: Layout | None = None
     definitions: Document = {}
-    with closing(session.resources.watch(kind, selection, table=view.table)) as changes:
-        for change in changes:
-            if view.form == "json":
-                print(dump(readable(change.document), "json"), end="", flush=True)
-            elif view.form == "yaml":
-                print("---\n" + dump(readable(change.document), "yaml"), end="", flush=True)
-            elif view.form == "name":
-                print(_name(kind, change.document), flush=True)
-            else:
-                table = _as_table(change.document)
-                definitions = table if table.get("columnDefinitions") else definitions
-                rows = _rows(kind, table, definitions, view)
-                if layout is None:
-                    layout = Layout(_columns(definitions, view))
-                    layout.widen(rows)
-                    print(layout.head())
-                for row in rows:
-                    print(layout.line(row), flush=True)
-    return Exit.GOOD
+    for change in changes:
+        if view.form == "name":
+            yield _name(kind, change.document)
+        elif view.form in ("json", "yaml"):
+            yield "---\n" * (view.form == "yaml") + dump(readable(change.document), view.form).rstrip("\n")
+        else:
+            table = _as_table(change.document)
+            definitions = table if table.get("columnDefinitions") else definitions  # only the first event has them
+            rows = _rows(kind, table, definitions, view)
+            if layout is None:
+                layout = Layout(_columns(definitions, view))
+                layout.widen(rows)
+                yield layout.head()
+            yield from map(layout.line, rows)
 
 
 def _as_table(item: Document) -> Document:

@@ -122,7 +122,7 @@ def _condition(document: Document, name: str, status: str) -> Verdict:
     held = found.get("observedGeneration")
     generation = document.get("metadata", {}).get("generation")
     if isinstance(held, int) and isinstance(generation, int) and held < generation:
-        return Verdict(False, f"{shown(name)} is of an earlier generation")
+        return Verdict(False, f"{shown(found.get('type'))} is of an earlier generation")
     reason = ": ".join(shown(found[part], 300) for part in ("reason", "message") if found.get(part))
     told = f"{shown(found.get('type'))} is {shown(found.get('status'))}" + (f" ({reason})" if reason else "")
     return Verdict(str(found.get("status")).lower() == status.lower(), told)

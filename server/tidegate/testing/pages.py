@@ -16,9 +16,12 @@ import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
+
+from tidegate.cli import options
 
 PATIENCE = 60.0
 """Seconds after which a command that prints nothing is hanging; nothing is measured by it."""
@@ -28,7 +31,12 @@ NOBODY = {"http": "127.0.0.1:1", "grpc": "127.0.0.1:2", "admin": "127.0.0.1:4", 
 """Where no server listens, for the commands of a page that come before its server."""
 
 TERMINAL = {"TERM": "dumb", "NO_COLOR": "1"}
-FREE_PORTS = {f"TIDEGATE_SERVE_{port}_PORT": "0" for port in ("HTTP", "GRPC", "ADMIN", "STATUS")}
+FREE_PORTS = {
+    f"TIDEGATE_SERVE_{option.name.upper()}": "0"
+    for group in options.DEFAULTS.groups
+    for option in fields(group)  # type: ignore[arg-type]
+    if option.name.endswith("_port")
+}
 
 
 class File(NamedTuple):
@@ -149,7 +157,10 @@ class Reader:
     def _run(self, command: str) -> str:
         """What a terminal shows of it, which is what the page's reader sees."""
         terminal, end = pty.openpty()
-        environment = self._environment | {"TIDEGATE_INFER_URL": f"http://{self._addresses['http']}"}
+        environment = self._environment | {
+            "TIDEGATE_INFER_URL": f"http://{self._addresses['http']}",
+            "TIDEGATE_SERVER": f"http://{self._addresses['admin']}",
+        }
         with open(terminal, "rb", buffering=0) as screen:
             process = subprocess.Popen(
                 ["bash", "-c", command], stdin=end, stdout=end, stderr=end,
@@ -179,7 +190,7 @@ class Reader:
             said = prose.read()
         events = {event["event"]: event for event in map(json.loads, lines)}
         assert "ready" in events, f"$ {command}\n{said}"
-        self._addresses = {port: events["listening"][port] for port in DEFAULTS}
+        self._addresses = NOBODY | {port: events["listening"][port] for port in DEFAULTS if port in events["listening"]}
         self._write_files()
         return "".join(lines) if "-o json" in command else said
 
