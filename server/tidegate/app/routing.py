@@ -53,11 +53,19 @@ class Router:
         self._revisions[name] = {lease: routes[number] for number, lease in leases.items()}
         self._replace(before, self._revisions[name])
 
+    def leads(self, traffic: Traffic, leases: Mapping[int, Lease]) -> bool:
+        """Whether a service's requests are led to these leases, and to no others."""
+        return self._revisions.get(ServiceName(traffic.namespace, traffic.service), {}).keys() == set(leases.values())
+
     def drop(self, namespace: str, service: str) -> None:
         """Serve a service no more."""
         name = ServiceName(namespace, service)
         self._services.pop(name, None)
         self._replace(self._revisions.pop(name, {}), {})
+
+    def answers(self, namespace: str, service: str) -> bool:
+        """Whether a revision of a service takes requests."""
+        return any(lease.readiness.ready for lease in self._revisions.get(ServiceName(namespace, service), ()))
 
     def forget(self, revision: RevisionId) -> None:
         """Drop the metrics of a revision that is no longer kept. One that only ended may be gone back to."""

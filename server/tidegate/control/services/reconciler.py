@@ -24,7 +24,7 @@ from tidegate.control.services.actions import (
     WriteStatus,
 )
 from tidegate.control.services.plan import Seen, plan
-from tidegate.control.services.resolutions import Resolutions
+from tidegate.control.services.resolutions import Resolutions, Unresolved
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
@@ -52,8 +52,10 @@ class Reconciler:
         withdraw: Callable[[str, str], None],
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
+        unresolved: Unresolved | None = None,
     ) -> None:
-        """``publish(traffic)`` and ``withdraw(namespace, service)`` are called in the event loop, and do not wait."""
+        """``publish(traffic)`` and ``withdraw(namespace, service)`` are called in the event loop, as ``unresolved`` is,
+        and do not wait."""
         self._store = store
         self._actuator = actuator
         self._publish = publish
@@ -62,7 +64,7 @@ class Reconciler:
         self._clock = clock
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
-        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock)
+        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
         self._published: dict[Name, Traffic] = {}
         self._watches: list[asyncio.Task[None]] = []
         self._files_due = True
