@@ -545,13 +545,7 @@ def test_logs_are_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
             self.send_response(200)
             self.end_headers()
             for number in (1, 2):
-                line = {
-                    "time": "12:00",
-                    "revision": 3,
-                    "replica": f"r{number}",
-                    "stream": "stdout",
-                    "line": "a\x1b[2Jb",
-                }
+                line = {"time": 1.5, "revision": 3, "replica": number, "line": "a\x1b[2Jb"}
                 self.wfile.write(json.dumps(line).encode() + b"\n")
 
         def log_message(self, *_: object) -> None:
@@ -565,7 +559,7 @@ def test_logs_are_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
             assert run(["logs", "iris", "--tail", "2", "--revision", "3", "-n", "team"]) == 0
             assert capsys.readouterr().out == "a\\x1b[2Jb\n" * 2
             assert run(["logs", "iris", "-f", "--prefix", "--timestamps"]) == 0
-            assert capsys.readouterr().out.splitlines()[0] == r"12:00 [3/r1] a\x1b[2Jb"
+            assert capsys.readouterr().out.splitlines()[0] == r"1970-01-01T00:00:01.500Z [3/1] a\x1b[2Jb"
         finally:
             answering.shutdown()
             thread.join()
