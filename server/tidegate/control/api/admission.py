@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 
 from tidegate.control.api.served import NAMESPACE, Served
+from tidegate.control.store.lifecycle import check_metadata
 from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.decode import encode, inspect
 from tidegate.resources.defaults import apply_defaults, rename_frameworks
-from tidegate.resources.document import Document
+from tidegate.resources.document import Document, check_json
 from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import FRAMEWORKS, at, components, part
@@ -78,9 +79,11 @@ def addressed(served: Served, document: object, namespace: str, name: str | None
 
     Raises:
         InvalidRequest: it is of another kind, or says another address.
+        InvalidResource: it is nested too deep, or its metadata has other shapes than a store can keep.
     """
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body is {quoted(document)}, expected an object of kind {served.kind}")
+    check_json(document)
     for field, expected in (("apiVersion", served.api_version), ("kind", served.kind)):
         if document.get(field, expected) != expected:
             raise InvalidRequest(f"{field} is {quoted(document[field])}, but the path is of '{expected}'")
@@ -99,7 +102,9 @@ def addressed(served: Served, document: object, namespace: str, name: str | None
         metadata[field] = given
     if not namespace:
         metadata.pop("namespace", None)
-    return {**document, "apiVersion": served.api_version, "kind": served.kind, "metadata": metadata}
+    found = {**document, "apiVersion": served.api_version, "kind": served.kind, "metadata": metadata}
+    check_metadata(found)
+    return found
 
 
 def normalised(document: Document) -> Document:

@@ -25,7 +25,7 @@ from tidegate.control.api.rights import check_right, check_role
 from tidegate.control.api.served import EVENT
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.status import failure, reason_of
-from tidegate.control.api.target import Target, find_target, find_verb
+from tidegate.control.api.target import Target, find_target, find_verb, methods_of
 from tidegate.control.api.verbs import WriteVerbs, options_of
 from tidegate.control.api.watching import Watches, stream
 from tidegate.control.api.writing import Outcome, Writer
@@ -105,6 +105,8 @@ class ResourceApi:
         response = json_response(document, "", self.settings.min_compress_bytes, status=error.http_status)
         if isinstance(error, Unauthenticated):
             response.headers["www-authenticate"] = "Bearer"
+        if isinstance(error, MethodNotAllowed):
+            response.headers["allow"] = ", ".join(methods_of(target)) if target else "GET"
         if error.retry_after is not None:
             response.headers["retry-after"] = str(document["details"]["retryAfterSeconds"])
         return response
