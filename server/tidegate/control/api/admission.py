@@ -7,7 +7,8 @@ compared with what is stored. What the server writes is taken from nobody.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
@@ -18,10 +19,11 @@ from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.decode import encode, inspect
 from tidegate.resources.defaults import apply_defaults, rename_frameworks
 from tidegate.resources.document import Document
-from tidegate.resources.faults import Fault, InvalidManifest, Path
+from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import FRAMEWORKS, at, components, part
 from tidegate.resources.rules_kserve import PREFIX, mode_of
+from tidegate.resources.scalars import DNS_LABEL
 from tidegate.resources.translate import translate
 
 PRECONDITIONS = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
@@ -63,9 +65,10 @@ def admit(
     bare = {name: value for name, value in document.items() if name != "status"}
     bare["metadata"] = {name: value for name, value in sent.items() if name not in _OURS}
     if served.group_kind == NAMESPACE:
-        clean, warnings = _namespace(bare), ()
-    else:
-        clean, warnings = _manifest(bare, old, validation)
+        namespace = _namespace(bare)
+        namespace["metadata"] |= own
+        return Admitted(namespace)
+    clean, warnings = _manifest(bare, old, validation)
     clean["metadata"] |= own
     return Admitted(clean, warnings[:MOST_WARNINGS])
 
@@ -159,14 +162,12 @@ def _uri(document: Document) -> object:
 
 def _namespace(document: Document) -> Document:
     """A Namespace has labels and annotations; its spec is the cluster's affair."""
-    faults: Sequence[Fault] = [
-        Fault((name,), "is no field of Namespace") for name in document.keys() - _NAMESPACE_FIELDS
-    ]
+    unknown = sorted(document.keys() - _NAMESPACE_FIELDS)
+    faults = [Fault((name,), "is no field of Namespace") for name in unknown]
+    name = document["metadata"].get("name")
+    if not isinstance(name, str) or not re.fullmatch(DNS_LABEL, name) or len(name) > 63:
+        faults.append(wrong(("metadata", "name"), name, "at most 63 small letters, digits and '-'"))
     if faults:
-        raise InvalidManifest(sorted(faults, key=lambda fault: fault.path))
-    return {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {name: value for name, value in document["metadata"].items() if name != "namespace"},
-        "spec": {"finalizers": []},
-    }
+        raise InvalidManifest(faults)
+    metadata = {field: value for field, value in document["metadata"].items() if field != "namespace"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}

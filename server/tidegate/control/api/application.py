@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -29,7 +30,14 @@ from tidegate.control.api.watching import Watches, stream
 from tidegate.control.api.writing import Outcome, Writer
 from tidegate.control.store.settings import StoreSettings
 from tidegate.identity.identity import Identity
-from tidegate.protocol.errors import InternalError, InvalidRequest, MethodNotAllowed, TidegateError, Unauthenticated
+from tidegate.protocol.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    TidegateError,
+    Unauthenticated,
+    Unprocessable,
+)
 from tidegate.resources.document import Document
 from tidegate.resources.selector import parse_selector
 from tidegate.resources.store import Store
@@ -89,7 +97,8 @@ class ResourceApi:
 
     def refused(self, error: TidegateError, request: Request, target: Target | None = None) -> Response:
         """The answer to an error."""
-        document = failure(error, target.details if target else None)
+        details = target.details(of_kind=isinstance(error, Unprocessable)) if target else None
+        document = failure(error, details)
         response = json_response(document, "", self.settings.min_compress_bytes, status=error.http_status)
         if isinstance(error, Unauthenticated):
             response.headers["www-authenticate"] = "Bearer"
@@ -124,7 +133,7 @@ class ResourceApi:
         return self._json(request, document, 201)
 
     async def _read(self, request: Request, target: Target, verb: str, send: Send) -> Response | None:
-        as_table = wants_table(request.headers.get("accept", "")) and target.subresource is None
+        as_table = wants_table(request.headers.get("accept", ""))
         texts = dict(request.query_params)
         if target.served.group_kind == EVENT:
             return self._json(request, await self._events(target, verb, texts, as_table))
@@ -163,6 +172,8 @@ class ResourceApi:
         except Exception as error:
             log.error("unexpected error in the resource API", exc_info=error)
             refusal = InternalError()
+        if verb == "create" and isinstance(name := getattr(request.state, "name", None), str):
+            target = msgspec.structs.replace(target, name=name)
         self._record(request, identity, target, verb, outcome, refusal)
         if outcome is None:
             return self.refused(refusal or InternalError(), request, target)
@@ -179,11 +190,11 @@ class ResourceApi:
         outcome: Outcome | None,
         refusal: TidegateError | None,
     ) -> None:
-        if request.query_params.get("dryRun"):
+        if request.query_params.get("dryRun") or getattr(request.state, "dry_run", False):
             return
         name = target.name
         if outcome is not None and verb == "create":
-            name = outcome.document["metadata"]["name"]
+            name = outcome.document["metadata"]["name"]  # it may have been made
         self._audit.write(
             Record(
                 time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),

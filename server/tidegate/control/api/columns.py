@@ -196,6 +196,12 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     ),
     "ServingRuntime": _RUNTIME,
     "ClusterServingRuntime": _RUNTIME,
+    "Scale": (
+        NAME,
+        Column("Desired", _at("spec", "replicas"), "Replicas that are wanted.", type="integer"),
+        Column("Available", _at("status", "replicas"), "Replicas that are ready.", type="integer"),
+        AGE,
+    ),
     "Namespace": (NAME, Column("Status", _phase, "Whether it takes new resources."), AGE),
     "Event": (
         Column("Last Seen", _last_seen, "When it happened last."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -153,6 +153,6 @@ def _quoted(text: str) -> bytes:
     return f'299 - "{text}"'.encode("latin-1", "replace")
 
 
-def as_list(items: list[Document], api_version: str, kind: str, metadata: Document) -> Document:
+def as_list(items: Sequence[Document], api_version: str, kind: str, metadata: Document) -> Document:
     """A list of a kind."""
     return {"kind": f"{kind}List", "apiVersion": api_version, "metadata": metadata, "items": items}

@@ -1,4 +1,4 @@
-"""What clients ask first: which groups, versions and resources there are, in the aggregated and in the older form. Pure.
+"""What clients ask first: which groups, versions and resources there are; aggregated, and in the older form. Pure.
 
 Each form is asked for by its media type, and read as empty when it comes under another one.
 """
@@ -78,11 +78,8 @@ def _of(group: str, version: str) -> list[Served]:
 
 
 def _group(name: str) -> Document:
-    versions = [
-        {"groupVersion": f"{name}/{version}", "version": version}
-        for found, version in group_versions()
-        if found == name
-    ]
+    found = [version for group, version in group_versions() if group == name]
+    versions = [{"groupVersion": f"{name}/{version}", "version": version} for version in found]
     return {"name": name, "versions": versions, "preferredVersion": versions[0]}
 
 

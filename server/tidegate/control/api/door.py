@@ -1,7 +1,7 @@
 """Whose request it is: everybody's on this machine, or whoever shows a token.
 
-Without tokens only programs of this machine are let in. A browser is one of them, and does what any page says: so a
-request that comes from a page of another origin is refused, and one that was led here by a foreign name (DNS rebinding).
+Without tokens only programs of this machine are let in. A browser is one of them, and does what any page says: so what
+comes from a page of another origin is refused, and what was led here by a foreign name (DNS rebinding).
 """
 
 from __future__ import annotations

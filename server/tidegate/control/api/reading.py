@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from tidegate.control.api.columns import COLUMNS, Column
 from tidegate.control.api.content import as_list
 from tidegate.control.api.events import (
     MOST,
@@ -38,9 +39,10 @@ class Reader:
             ResourceNotFound: there is none.
         """
         stored = await self._store.get(Key(target.served.group_kind, target.namespace, target.name))
+        columns = target.served.columns
         if target.subresource is not None and target.subresource.name == "scale":
-            return scale_of(stored)
-        return self._table(target, [stored], {}, options) if as_table else stored
+            stored, columns = scale_of(stored), COLUMNS["Scale"]
+        return self._table([stored], columns, {}, options) if as_table else stored
 
     async def list(self, target: Target, options: ListOptions, *, as_table: bool) -> Document:
         """A page of a collection. Raises as ``Store.list``."""
@@ -71,21 +73,23 @@ class Reader:
                 return document
         raise ResourceNotFound(f"Event '{shown(target.name, 128)}'")
 
-    async def _events(self, target: Target, requirements: Sequence[Requirement] = ()) -> list[Document]:
+    async def _events(self, target: Target, requirements: Sequence[Requirement] = ()) -> Sequence[Document]:
         about = about_of(requirements, (kind for kind, _ in _KNOWN))
         told = await self._store.events(about, limit=MOST)
         documents = [event_document(event, api_version_of(event.about.kind, _KNOWN)) for event in told]
         return [each for each in documents if target.namespace in ("", each["metadata"]["namespace"])]
 
     def _shown(
-        self, target: Target, items: list[Document], metadata: Document, options: ListOptions, as_table: bool
+        self, target: Target, items: Sequence[Document], metadata: Document, options: ListOptions, as_table: bool
     ) -> Document:
         if as_table:
-            return self._table(target, items, metadata, options)
+            return self._table(items, target.served.columns, metadata, options)
         return as_list(items, target.served.api_version, target.served.kind, metadata)
 
-    def _table(self, target: Target, items: list[Document], metadata: Document, options: ListOptions) -> Document:
-        return table(items, target.served.columns, metadata, self._clock(), options.include)
+    def _table(
+        self, items: Sequence[Document], columns: Sequence[Column], metadata: Document, options: ListOptions
+    ) -> Document:
+        return table(items, columns, metadata, self._clock(), options.include)
 
 
 def query_of(target: Target, options: ListOptions) -> Query:

@@ -82,11 +82,11 @@ def success(details: Document) -> Document:
 
 
 def causes_of(error: TidegateError) -> list[Document]:
-    """Everything that is wrong, each with its field."""
+    """Everything that is wrong, each with its field; kubectl prints ``FIELD: MESSAGE``."""
     if isinstance(error, InvalidManifest):
         return _faults(error.faults)
     if isinstance(error, InvalidResource):
-        return [{"reason": "FieldValueInvalid", "message": error.message, "field": error.field}]
+        return [{"reason": "FieldValueInvalid", "message": error.problem, "field": error.field}]
     if isinstance(error, FieldConflict):
         return [
             {"reason": "FieldManagerConflict", "message": f"conflict with '{owner}'", "field": field}
@@ -100,8 +100,8 @@ def _faults(faults: Sequence[Fault]) -> list[Document]:
     return [
         {
             "reason": missing if fault.problem == "is missing" else unknown,
-            "message": fault.message,
-            "field": fault.place,
+            "message": fault.message.removeprefix(fault.place).strip(),
+            "field": fault.place or "<document>",
         }
         for fault in faults
     ]

@@ -20,10 +20,10 @@ class Target(msgspec.Struct, frozen=True):
     name: str = ""
     subresource: Subresource | None = None
 
-    @property
-    def details(self) -> Document:
-        """What a Status says of it."""
-        told = {"name": self.name, "group": self.served.group, "kind": self.served.plural}
+    def details(self, *, of_kind: bool = False) -> Document:
+        """What a Status says of it: by its plural, or by its kind where it says that a manifest is wrong."""
+        kind = self.served.kind if of_kind else self.served.plural
+        told = {"name": self.name, "group": self.served.group, "kind": kind}
         return {name: value for name, value in told.items() if value}
 
     @property

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import Request
 
 from tidegate.control.api.content import PLAIN, PatchType, decode_body, media_type, read_body
-from tidegate.control.api.parameters import WriteOptions, delete_options, list_options, write_options
+from tidegate.control.api.parameters import DeleteOptions, WriteOptions, delete_options, list_options, write_options
 from tidegate.control.api.reading import query_of
 from tidegate.control.api.scale import scale_of, scaled
 from tidegate.control.api.settings import ApiSettings
@@ -20,6 +20,7 @@ from tidegate.control.store.patches import patched
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import InvalidRequest, InvalidResource, quoted
 from tidegate.resources.document import Document
+from tidegate.resources.parts import at
 from tidegate.resources.store import JsonPatch, MergePatch, Patch
 
 Verb = Callable[[Request, Target], Awaitable[Outcome]]
@@ -41,7 +42,9 @@ class WriteVerbs:
         }
 
     async def create(self, request: Request, target: Target) -> Outcome:
-        return await self._writer.create(target, await self._document(request), options_of(request))
+        body = await self._document(request)
+        request.state.name = at(body, "metadata", "name")
+        return await self._writer.create(target, body, options_of(request))
 
     async def update(self, request: Request, target: Target) -> Outcome:
         body = await self._document(request)
@@ -72,23 +75,27 @@ class WriteVerbs:
         return await self._writer.change(target, lambda old: self._patched(old, patch), options)
 
     async def delete(self, request: Request, target: Target) -> Outcome:
-        body = await self._document(request)
-        outcome = await self._writer.delete(target, delete_options(request.query_params, body))
+        options = await self._delete_options(request)
+        outcome = await self._writer.delete(target, options)
         gone = outcome.document
         if "deletionTimestamp" in gone["metadata"] and gone["metadata"].get("finalizers"):
             return outcome  # it is still there
-        details = {**target.details, "uid": gone["metadata"].get("uid", "")}
+        details = {**target.details(), "uid": gone["metadata"].get("uid", "")}
         return msgspec.structs.replace(outcome, document=success(details))
 
     async def delete_all(self, request: Request, target: Target) -> Outcome:
-        body = await self._document(request)
-        query = query_of(target, list_options(request.query_params))
-        await self._writer.delete_all(target, query, delete_options(request.query_params, body))
-        return Outcome(success(target.details))
+        options = await self._delete_options(request)
+        await self._writer.delete_all(target, query_of(target, list_options(request.query_params)), options)
+        return Outcome(success(target.details()))
 
     async def _scale(self, target: Target, make: Make, options: WriteOptions) -> Outcome:
         outcome = await self._writer.change(target, make, options)
         return msgspec.structs.replace(outcome, document=scale_of(outcome.document))
+
+    async def _delete_options(self, request: Request) -> DeleteOptions:
+        options = delete_options(request.query_params, await self._document(request))
+        request.state.dry_run = options.dry_run
+        return options
 
     async def _document(self, request: Request) -> Any:
         body = await read_body(request, self._settings.max_body_bytes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from ssl import SSLContext
 
 from starlette.types import ASGIApp
 
@@ -25,13 +26,22 @@ LAST_WORDS = 1.0
 
 
 class HttpListener:
-    """Serves one ASGI application. ``on_refusal`` hears of errors that no request could be made of."""
+    """Serves one ASGI application, encrypted if it is given a context for that.
+
+    ``on_refusal`` hears of errors that no request could be made of.
+    """
 
     def __init__(
-        self, app: ASGIApp, settings: HttpSettings, limits: Limits, on_refusal: Callable[[TidegateError], None]
+        self,
+        app: ASGIApp,
+        settings: HttpSettings,
+        limits: Limits,
+        on_refusal: Callable[[TidegateError], None],
+        tls: SSLContext | None = None,
     ) -> None:
         self._app = app
         self._settings = settings
+        self._tls = tls
         self._state = ListenerState(settings, limits, on_refusal)
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -56,7 +66,7 @@ class HttpListener:
         bound = await bind(self._settings.host, self._settings.port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            application(config, self._state), sock=bound, backlog=self._settings.backlog
+            application(config, self._state), sock=bound, backlog=self._settings.backlog, ssl=self._tls
         )
         self._port = bound.getsockname()[1]
 
