@@ -88,7 +88,12 @@ class FakeActuator:
         """One that was ending has ended, or all that ran is lost."""
         del self._standings[revision], self.workloads[revision]
         self._cancel(revision)
-        self._tell(revision)
+        self.notify(revision.namespace, revision.service)
+
+    def notify(self, namespace: str, service: str) -> None:
+        """Tell the listeners of a service, whether or not anything changed."""
+        for changed in self._listeners:
+            changed(namespace, service)
 
     def close(self) -> None:
         """From now on every call is refused."""
@@ -119,8 +124,4 @@ class FakeActuator:
         self._cancel(revision)
         if self._standings.get(revision) != standing:
             self._standings[revision] = standing
-            self._tell(revision)
-
-    def _tell(self, revision: RevisionId) -> None:
-        for changed in self._listeners:
-            changed(revision.namespace, revision.service)
+            self.notify(revision.namespace, revision.service)

@@ -61,5 +61,5 @@ def read(document: Document) -> Book:
 
 def write(book: Book) -> Document:
     """As it stands in the status."""
-    document: Document = msgspec.to_builtins(book)
+    document: Document = msgspec.json.decode(msgspec.json.encode(book))
     return document

@@ -73,7 +73,11 @@ class Reconciler:
         Raises:
             StateUnavailable, ShuttingDown: what is stored cannot be read.
         """
-        versions = {kind: await self._list(kind) for kind in KINDS}
+        versions: dict[GroupKind, str] = {}
+        for kind in KINDS:  # nobody is looked at before all is known: what is missing would be made anew
+            page = await self._store.list(kind)
+            self._shelf.replace(kind, page.items, page.version)
+            versions[kind] = page.version
         self._actuator.subscribe(lambda namespace, service: self._turns.ask(Name(namespace, service)))
         for kind, version in versions.items():
             self._watches.append(asyncio.create_task(self._watch(kind, version), name=f"watch {kind.name}"))

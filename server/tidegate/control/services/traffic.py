@@ -96,10 +96,10 @@ def _splits(percent: int | None) -> bool:
 
 def _shares(book: Book, tracks: Mapping[str, TrackBook], rolledout: int, now: Situation) -> tuple[Share, ...]:
     wanted = _wanted(tracks, rolledout, now)
+    if rolledout in now.ready:
+        wanted = {rolledout: 0} | wanted  # it takes what others lose
     if held := {number: percent for number, percent in wanted.items() if number in now.ready}:
         return _filled(held, rolledout)
-    if rolledout in now.ready:
-        return (Share(rolledout, 100),)
     if held := {share.revision: share.percent for share in book.shares if share.revision in now.ready}:
         return _filled(held, rolledout)  # what takes over is not ready: what has the traffic keeps it
     return (Share(rolledout, 100),) if rolledout in now.running else ()
@@ -125,7 +125,7 @@ def _filled(held: Mapping[int, int], stable: int) -> tuple[Share, ...]:
         held = {**held, stable: held[stable] + missing}
     elif missing:
         held = _in_proportion(held)
-    return tuple(Share(number, percent) for number, percent in held.items())
+    return tuple(Share(number, percent) for number, percent in held.items() if percent)
 
 
 def _in_proportion(held: Mapping[int, int]) -> dict[int, int]:
