@@ -1,32 +1,76 @@
-"""From the models that take requests to the gateway's route table, and to the metrics that are read off them."""
+"""From what takes requests to the gateway's route table, and to the metrics that are read off it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 from tidegate.control.lease import Lease
+from tidegate.gateway.addressee import ServiceName
 from tidegate.gateway.dataplane import DataPlane
-from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.route import Route, label
+from tidegate.gateway.routes import RouteTable
+from tidegate.gateway.services import Service
+from tidegate.resources.actuator import RevisionId
+from tidegate.resources.traffic import Traffic
 from tidegate.telemetry.metrics import Metrics
 
 
 class Router:
-    """``publish`` is what the repository is given. A route lives as long as its lease is published."""
+    """``publish`` is what the repository is given, ``direct`` and ``drop`` whoever owns the services.
+
+    A route lives as long as its lease is published.
+    """
 
     def __init__(self, plane: DataPlane, metrics: Metrics) -> None:
         self._plane = plane
         self._metrics = metrics
-        self._routes: dict[Lease, Route] = {}
+        self._models: dict[Lease, Route] = {}
+        self._unavailable: Mapping[str, str] = {}
+        self._revisions: dict[ServiceName, dict[Lease, Route]] = {}
+        self._services: dict[ServiceName, Service] = {}
 
     def publish(self, leases: Iterable[Lease], unavailable: Mapping[str, str]) -> None:
-        """Replace the route table, and watch what is in it and nothing else."""
-        before = self._routes
-        self._routes = {
+        """Serve these versions of the repository's models, and no others."""
+        before = self._models
+        self._models = {
             lease: before.get(lease) or Route(lease.offer.model, lease.offer.version, lease) for lease in leases
         }
-        self._plane.routes = RouteTable.of(*self._routes.values(), unavailable=unavailable)
-        for lease in before.keys() - self._routes.keys():
-            self._metrics.unwatch(lease.offer.model, lease.offer.version)
-        for lease, route in self._routes.items():
+        self._unavailable = unavailable
+        self._replace(before, self._models)
+
+    def direct(self, traffic: Traffic, leases: Mapping[int, Lease]) -> None:
+        """Serve a service as its traffic has it; ``leases`` are its running revisions', by number."""
+        name = ServiceName(traffic.namespace, traffic.service)
+        before = self._revisions.get(name, {})
+        routes = {
+            number: before.get(lease)
+            or Route.of_revision(
+                RevisionId(*name, number), traffic.versions.get(number, ""), lease, lease.model.configuration
+            )
+            for number, lease in leases.items()
+        }
+        self._services[name] = Service.of(traffic, routes)
+        self._revisions[name] = {lease: routes[number] for number, lease in leases.items()}
+        self._replace(before, self._revisions[name])
+
+    def drop(self, namespace: str, service: str) -> None:
+        """Serve a service no more."""
+        name = ServiceName(namespace, service)
+        self._services.pop(name, None)
+        self._replace(self._revisions.pop(name, {}), {})
+
+    def forget(self, revision: RevisionId) -> None:
+        """Drop the metrics of a revision that is no longer kept. One that only ended may be gone back to."""
+        self._plane.forget(label(revision.namespace, revision.service), str(revision.number))
+
+    def _replace(self, before: Mapping[Lease, Route], after: Mapping[Lease, Route]) -> None:
+        """Replace the route table, and watch what is in it and nothing else."""
+        self._plane.routes = RouteTable.of(
+            *self._models.values(), unavailable=self._unavailable, services=self._services.values()
+        )
+        for lease, route in before.items():
+            if lease not in after:
+                self._metrics.unwatch(route.model, route.version)
+        for lease, route in after.items():
             if lease not in before:
                 self._metrics.watch(route.model, route.version, lease.statistics)

@@ -17,6 +17,7 @@ from functools import partial
 from msgspec import structs
 
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
+from tidegate.app.identity import Door
 from tidegate.app.repository import Announce, repository_of
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
@@ -27,6 +28,7 @@ from tidegate.gateway.grpc.server import GrpcServer
 from tidegate.gateway.http.server import HttpServer
 from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import RouteTable
+from tidegate.identity.tls import contexts
 from tidegate.protocol.errors import ModelNotReady
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
@@ -46,6 +48,7 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
     Raises:
         ModelLoadFailed: there is no model to serve under the paths.
         CannotListen: a port is taken.
+        Unusable: keys or certificates cannot be used.
     """
     server = Server(settings, announce)
     with EndSignals() as signals:
@@ -67,6 +70,8 @@ class Server:
     """One process' worth of tidegate. ``run`` is its whole life; ``close`` ends what a shortened life left."""
 
     def __init__(self, settings: ServeSettings, announce: Announce) -> None:
+        self._door = Door(settings.identity)  # and the certificates: before anything is there that is to be ended
+        http_tls, grpc_tls = contexts(settings.tls)
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
         self._announce = announce
@@ -75,9 +80,10 @@ class Server:
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
         self._models = repository_of(settings, self.plane, metrics, self._copies, announce)
         self.plane.repository = self._models
+        self.plane.access = self._door.access()
         self._status = StatusServer(self.plane, settings.status)
-        self._http = HttpServer(self.plane, settings.http)
-        self._grpc = GrpcServer(self.plane, settings.grpc)
+        self._http = HttpServer(self.plane, settings.http, http_tls)
+        self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
 
     async def run(self, signals: EndSignals) -> int:
         """Open, load, serve until asked to end, end in order; returns the exit code."""
@@ -108,12 +114,13 @@ class Server:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
         self._models.kill()
-        await asyncio.gather(*listeners, self._models.stop())
+        await asyncio.gather(*listeners, self._models.stop(), self._door.close())
         if self._copies is not None:
             self._copies.close()
 
     async def _open(self) -> None:
         await self._status.start()
+        await self._door.open()
         await self._http.start()
         await self._grpc.start()
         http, grpc, status = self._settings.http, self._settings.grpc, self._settings.status

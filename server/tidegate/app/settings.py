@@ -13,6 +13,7 @@ from tidegate.control.watch import WatchSettings
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
+from tidegate.identity.settings import IdentitySettings, TlsSettings
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.storage.cache import CacheSettings
 
@@ -53,6 +54,10 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """How, if so."""
     on_demand: bool = False
     """Whether models are loaded by their first request, unless their model.yaml says otherwise."""
+    identity: IdentitySettings = IdentitySettings()
+    """How callers show who they are."""
+    tls: TlsSettings | None = None
+    """How the data ports are encrypted, None if they are not."""
     activation: ActivationSettings = ActivationSettings()
     """How many of those that are loaded on demand are awake, and for how long."""
     cache_bytes: int = 0

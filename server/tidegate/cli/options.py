@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 from cyclopts import CoercionError, Group, Parameter, Token
@@ -15,6 +15,8 @@ from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
+from tidegate.cli.access import ENCRYPTION, IDENTITIES, Encryption, Identities
+from tidegate.cli.group import Given, Seconds
 from tidegate.cli.values import (
     check_seconds,
     parse_padding,
@@ -85,7 +87,6 @@ def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float
     return tuple(weights.items())
 
 
-Seconds = Annotated[float, Parameter(validator=check_seconds)]
 WholeSeconds = Annotated[int, Parameter(validator=check_seconds)]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
@@ -114,21 +115,6 @@ Weights = Annotated[
         converter=_convert_weights, n_tokens=1, json_list=False, negative=(), show_default=False, metavar="NAME=WEIGHT"
     ),
 ]
-
-
-class Given:
-    """Of a group of options: ``given`` names those that the user has given, by flag or by variable, whatever value.
-
-    cyclopts makes a group from the options it was given and leaves the others to their defaults, so the group's own
-    making tells which is which.
-    """
-
-    given: frozenset[str]
-
-    def __new__(cls, **options: object) -> Self:
-        group = super().__new__(cls)
-        object.__setattr__(group, "given", frozenset(options))
-        return group
 
 
 @Parameter(name="*", group=Group("Addresses", sort_key=1))
@@ -260,7 +246,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=8))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=10))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -301,7 +287,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=9))
+@Parameter(name="*", group=Group("Limits", sort_key=11))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -338,7 +324,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=10))
+@Parameter(name="*", group=Group("Answers", sort_key=12))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -349,7 +335,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=11))
+@Parameter(name="*", group=Group("Log", sort_key=13))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -372,6 +358,8 @@ class Options:
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
+    identities: Identities = IDENTITIES
+    encryption: Encryption = ENCRYPTION
     times: Times = Times()
     bounds: Bounds = Bounds()
     answers: Answers = Answers()
@@ -381,7 +369,7 @@ class Options:
     def groups(self) -> tuple[Given, ...]:
         return (
             self.addresses, self.execution, self.copies, self.control, self.awake, self.batching, self.callers,
-            self.times, self.bounds, self.answers, self.log,
+            self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from msgspec import structs
 
+from tidegate.cli.access import identity_of, tls_of
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.options import (
     ACTIVATION,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tidegate.app.settings import ServeSettings
     from tidegate.storage.cache import CacheSettings
 
+KEYS_OR_FILES = "`tidegate keys create` makes API keys; certificates and keys of issuers are files in PEM and JSON"
 CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
 
 
@@ -159,6 +161,8 @@ def _settings_of(options: Options) -> ServeSettings:
             padded_dimensions=batching.pad,
         ),
         artifact_cache=artifact_cache_of(options.copies),
+        identity=identity_of(options.identities, options.encryption, addresses.host),
+        tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
     )
     given = frozenset(FIELDS.get(option, option) for option in options.given)
@@ -194,6 +198,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
     from tidegate.app.memory import keep_freed_memory
     from tidegate.app.serve import serve as run_server
     from tidegate.gateway.address import CannotListen
+    from tidegate.identity.settings import Unusable
     from tidegate.protocol.errors import ModelLoadFailed
 
     keep_freed_memory(os.environ)
@@ -202,5 +207,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
             return runner.run(run_server(settings, announce))
     except CannotListen as error:
         raise Failure(str(error), "`--http-port 0` and its like take a free port") from error
+    except Unusable as error:
+        raise Failure(str(error), KEYS_OR_FILES) from error
     except ModelLoadFailed as error:
         raise Failure(error.message, CAN_SERVE) from error

@@ -83,5 +83,6 @@ class Lease:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                await self._idle.wait()
+                while self._requests:  # one that waited for a signature goes on to be executed
+                    await self._idle.wait()
         await self.model.stop()

@@ -8,24 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
+from random import Random
 from time import perf_counter
 
 import msgspec
 
+from tidegate.gateway.access import Access, tenant_of
+from tidegate.gateway.addressee import PLAIN, REVISION, Asked, Headers, ServiceName, first, read_asked
 from tidegate.gateway.backend import ANYBODY, Answer, Caller
 from tidegate.gateway.caller import CallerSettings, TenantHeader, as_sent, caller_of
+from tidegate.gateway.index import index_of
 from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.statistics import addressed, model_statistics
+from tidegate.gateway.statistics import model_statistics
+from tidegate.identity.identity import Identity, may
+from tidegate.identity.quota import Bucket
+from tidegate.identity.scope import DEFAULT_NAMESPACE, Verb
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import (
     Forbidden,
     InternalError,
     InvalidRequest,
+    ModelManaged,
+    ModelNotFound,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -34,6 +44,7 @@ from tidegate.protocol.errors import (
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, ServerMetadata
 from tidegate.protocol.parameters import PRIORITY, TIMEOUT
+from tidegate.protocol.repository import IndexEntry
 from tidegate.protocol.statistics import ModelStatistics
 from tidegate.protocol.validation import check_request
 from tidegate.telemetry.metrics import Metrics, Protocol
@@ -74,13 +85,23 @@ class DataPlane:
     """One gateway's state: the routes it serves, what is in flight, whether it takes more.
 
     ``routes`` is replaced as a whole by whoever owns the models, which is ``repository`` where there is one.
+    ``access`` is None where callers are not asked who they are.
+    ``chance`` gives numbers from 0 to below 1, for callers whom nothing tells apart; chosen here if it is None.
     """
 
-    def __init__(self, routes: RouteTable, metrics: Metrics, settings: GatewaySettings) -> None:
+    def __init__(
+        self,
+        routes: RouteTable,
+        metrics: Metrics,
+        settings: GatewaySettings,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
         self.routes = routes
         self.repository: ModelRepository | None = None
+        self.access: Access | None = None
         self.settings = settings
         self.metrics = metrics
+        self._chance = chance or Random().random
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
         self._anybody = caller_of(None, "", settings.caller)
         self.leaving = False
@@ -92,7 +113,7 @@ class DataPlane:
 
     def __repr__(self) -> str:
         state = "draining" if self.draining else "leaving" if self.leaving else "serving"
-        return f"<DataPlane {state}, {len(self.routes.models)} models, {self._inflight} in flight>"
+        return f"<DataPlane {state}, {len(self.routes.names(PLAIN))} models, {self._inflight} in flight>"
 
     @property
     def ready(self) -> bool:
@@ -102,8 +123,55 @@ class DataPlane:
             route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
 
+    def asked(
+        self,
+        headers: Headers,
+        service: ServiceName | None = None,
+        request_id: str = "",
+        identity: Identity | None = None,
+    ) -> Asked:
+        """What a request says of its addressee.
+
+        ``service`` is that of its path; ``identity`` is who asks, None where callers are not asked for that.
+        """
+        if (
+            identity is None
+            and service is None
+            and not self.routes.services.by_name
+            and first(headers, REVISION) is None
+        ):
+            return PLAIN
+        return read_asked(headers, service, request_id, self._chance(), identity)
+
+    def resolve(self, model: str, version: str, asked: Asked, verb: Verb = Verb.INFER) -> Route:
+        """The route of a request: the one place where a listener gets one, for whatever it is about to do with it.
+
+        Raises:
+            TidegateError: see ``RouteTable.resolve``. What the caller has no right to is not found.
+        """
+        return self.table(asked, verb).resolve(model, version, asked)
+
+    def table(self, asked: Asked, verb: Verb) -> RouteTable:
+        """All routes that whoever asks may do this with."""
+        if self.access is None or asked.identity is None:
+            return self.routes
+        return self.access.table(self.routes, asked.identity, verb)
+
+    def begin(self, asked: Asked) -> Bucket | None:
+        """Count an inference against the quota of whoever asks; what this returns is to be given to ``end``.
+
+        Raises:
+            QuotaExceeded: there is none left.
+        """
+        return None if self.access is None or asked.identity is None else self.access.begin(asked.identity)
+
+    def end(self, bucket: Bucket | None) -> None:
+        """The inference has had its answer."""
+        if self.access is not None:
+            self.access.end(bucket)
+
     def server_metadata(self) -> ServerMetadata:
-        more = () if self.repository is None else REPOSITORY_EXTENSIONS
+        more = () if self.repository is None and not self.routes.services.by_name else REPOSITORY_EXTENSIONS
         return ServerMetadata("tidegate", self.settings.version, EXTENSIONS + more)
 
     @property
@@ -117,16 +185,42 @@ class DataPlane:
             raise Unsupported("this server has no model repository")
         return self.repository
 
-    @property
-    def control(self) -> ModelRepository:
-        """The same, to change what is served.
+    def names(self, asked: Asked) -> list[str]:
+        """The models that can be asked for where this was asked.
 
         Raises:
-            Unsupported: nobody does.
+            NotFound: see ``RouteTable.resolve``.
+        """
+        return self.table(asked, Verb.METADATA).names(asked)
+
+    async def index(self, asked: Asked) -> list[IndexEntry]:
+        """Every version of every model that can be asked for where this was asked, or loaded. By name and number.
+
+        Raises:
+            Unsupported: nobody owns the models, and there is no service.
+            NotFound: see ``RouteTable.resolve``.
+        """
+        table = self.table(asked, Verb.METADATA)
+        services = table.services_of(asked)
+        found = [entry for service in services.values() for entry in index_of(service)]
+        if not table.is_for_service(asked) and (self.repository is not None or not services):
+            index = await self.models.index()
+            found += [
+                entry for entry in index if entry.name not in services and allowed(asked, Verb.METADATA, entry.name)
+            ]
+            found.sort(key=lambda entry: entry.name)
+        return found
+
+    def control(self, model: str, asked: Asked) -> ModelRepository:
+        """Whoever owns a model, to change whether it is served.
+
+        Raises:
             Forbidden: callers may not.
             ShuttingDown: the server takes no more requests.
+            ModelManaged: it is a service's, which says what is served.
+            NotFound: see ``RouteTable.resolve``.
+            Unsupported: nobody does.
         """
-        models = self.models
         if not self.settings.model_control:
             raise Forbidden(
                 "models are loaded and unloaded by callers only where the server listens on a loopback address or is "
@@ -134,7 +228,12 @@ class DataPlane:
             )
         if self.leaving:
             raise ShuttingDown
-        return models
+        found = self.table(asked, Verb.CONTROL).service(model, asked)
+        if found is not None:
+            raise ModelManaged(model, f"service {found[0].name}")
+        if not allowed(asked, Verb.CONTROL, model):
+            raise ModelNotFound(model)
+        return self.models
 
     async def signature(self, route: Route, deadline: float | None = None, nbytes: int = 0) -> ModelMetadata:
         """What a request to a route is held against. A model that sleeps, and was never awake, is woken to tell it.
@@ -165,19 +264,20 @@ class DataPlane:
             TidegateError: see ``signature``.
         """
         signature = await self.signature(route)
-        versions = tuple(sorted(self.routes.models.get(route.model, ()), key=lambda v: (len(v), v)))
-        return msgspec.structs.replace(signature, name=route.model, versions=versions)
+        return msgspec.structs.replace(signature, name=route.name, versions=self.routes.versions_of(route))
 
     async def configuration(self, route: Route) -> ModelConfiguration:
         """How a route's model is run.
 
         Raises:
-            Unsupported: nobody owns the models.
+            Unsupported: nobody tells.
             TidegateError: see ``signature``.
         """
-        models = self.models
+        if route.configure is None and route.revision is not None:
+            raise Unsupported(f"model '{route.name}' does not tell how it is run")
+        configure = route.configure or partial(self.models.configuration, route.model, route.version)
         await self.signature(route)
-        return models.configuration(route.model, route.version)
+        return configure()
 
     def deadline(self, now: float, *wishes: float | None) -> float:
         """When a request is given up, as a time of the loop.
@@ -187,12 +287,13 @@ class DataPlane:
         given = [wish for wish in wishes if wish is not None]
         return now + min((*given, self.settings.max_timeout) if given else (self.settings.default_timeout,))
 
-    def caller(self, request: InferRequest, tenant: str) -> Caller:
-        """Who asks; ``tenant`` is "" where the request names none.
+    def caller(self, request: InferRequest, tenant: str, asked: Asked = PLAIN) -> Caller:
+        """Who asks, for the queue; ``tenant`` is the one that the request names, "" where it names none.
 
         Raises:
             InvalidRequest: the parameter ``priority`` is none of the levels.
         """
+        tenant = tenant_of(asked.identity, tenant)
         priority = request.parameters.get(PRIORITY)
         if priority is None and not tenant:
             return self._anybody  # as good as always
@@ -211,18 +312,19 @@ class DataPlane:
         self._traffic.pop((model, version), None)
         self.metrics.forget(model, version)
 
-    def statistics(self, model: str = "", version: str = "") -> list[ModelStatistics]:
+    def statistics(self, model: str = "", version: str = "", asked: Asked = PLAIN) -> list[ModelStatistics]:
         """The statistics of one version, of all versions of a model (``version`` ""), or of all models (``model`` "").
 
-        By name, and a model's versions by number.
+        By name, and a model's versions by number. They are those of the metrics, so that no two are the same.
 
         Raises:
-            ModelNotFound: no model of that name is served.
-            VersionNotFound: the model is, but not in that version.
+            TidegateError: see ``RouteTable.resolve``.
         """
+        one = bool(version) or (bool(model) and asked.revision is not None)
+        table = self.table(asked, Verb.METADATA)
+        routes = [table.resolve(model, version, asked)] if one else table.several(model, asked)
         return [
-            model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes)
-            for route in addressed(self.routes, model, version)
+            model_statistics(route.model, route.version, route.backend.statistics(), route.outcomes) for route in routes
         ]
 
     async def infer(self, route: Route, request: InferRequest, deadline: float, caller: Caller = ANYBODY) -> Answer:
@@ -291,10 +393,10 @@ class DataPlane:
             async for answer in answers:
                 if first is not None:
                     answer.release()
-                    raise Unsupported(f"model '{route.model}' answered with several responses; {_AS_STREAM}")
+                    raise Unsupported(f"model '{route.name}' answered with several responses; {_AS_STREAM}")
                 first = owned(answer)  # the model may wait for this, and tells only then whether there is another
         if first is None:
-            raise Unsupported(f"model '{route.model}' answered with no response; {_AS_STREAM}")
+            raise Unsupported(f"model '{route.name}' answered with no response; {_AS_STREAM}")
         return OwnedAnswer(request, first)
 
     # Not a context manager: one costs more than all that is done here, for every request.
@@ -347,6 +449,11 @@ class DataPlane:
         self._inflight -= 1
         if not self._inflight:
             self._idle.set()
+
+
+def allowed(asked: Asked, verb: Verb, model: str) -> bool:
+    """Whether whoever asks may do this with a model of the repository, which is in the default namespace."""
+    return asked.identity is None or may(asked.identity, verb, DEFAULT_NAMESPACE, model)
 
 
 def rows_of(request: InferRequest, signature: ModelMetadata) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import starmap
 
 from tidegate.gateway.backend import RevisionStatistics
-from tidegate.gateway.routes import Route, RouteTable
 from tidegate.protocol.statistics import BatchStatistics, Duration, InferStatistics, ModelStatistics, ResponseStatistics
 from tidegate.telemetry.idle import IDLE
 from tidegate.telemetry.outcomes import Outcomes
@@ -39,24 +38,6 @@ def model_statistics(name: str, version: str, revision: RevisionStatistics, outc
         batch_stats=tuple(starmap(_batch, sorted(revision.executed.items()))),
         response_stats={str(number): _response(responded) for number, responded in revision.responses.items()},
     )
-
-
-def addressed(routes: RouteTable, model: str, version: str) -> list[Route]:
-    """One version, all versions of a model, or all there are: by name, and a model's versions by number.
-
-    Raises:
-        ModelNotFound, ModelNotReady, VersionNotFound: there is none.
-    """
-    if version:
-        return [routes.resolve(model, version)]
-    if model and not routes.models.get(model):
-        routes.resolve(model)
-    models = [model] if model else sorted(routes.models)
-    return [
-        route
-        for name in models
-        for _, route in sorted(routes.models[name].items(), key=lambda entry: (len(entry[0]), entry[0]))
-    ]
 
 
 def _batch(size: int, executed: Executed) -> BatchStatistics:

@@ -14,13 +14,10 @@ from typing import Literal
 import msgspec
 
 from tidegate.identity.key import Key, Keys
+from tidegate.identity.settings import Unusable
 
 MAX_BYTES = 16 << 20
 """Of the file, so that a wrong path does not fill the memory; more than 50,000 keys."""
-
-
-class UnusableKeys(Exception):
-    """The file cannot be used; the message is one sentence that names it."""
 
 
 class Content(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,30 +31,30 @@ def read_keys(path: Path) -> Keys:
     """All keys of a file.
 
     Raises:
-        UnusableKeys: there is none, others may write to it, or anything in it is not as it should be.
+        Unusable: there is none, others may write to it, or anything in it is not as it should be.
     """
     try:
         with path.open("rb") as file:
             check_owner(path, os.fstat(file.fileno()))
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UnusableKeys(f"API keys {path} cannot be read: {error.strerror or error}") from error
+        raise Unusable(f"API keys {path} cannot be read: {error.strerror or error}") from error
     if len(data) > MAX_BYTES:
-        raise UnusableKeys(f"API keys {path} are larger than {MAX_BYTES >> 20} MiB, which no such file is")
+        raise Unusable(f"API keys {path} are larger than {MAX_BYTES >> 20} MiB, which no such file is")
     try:
         return Keys.of(msgspec.json.decode(data, type=Content).keys)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise UnusableKeys(f"API keys {path} cannot be used: {error}") from error
+        raise Unusable(f"API keys {path} cannot be used: {error}") from error
 
 
 def check_owner(path: Path, status: os.stat_result) -> None:
     """Whether the file is one that only its owner, who is us or root, can have written.
 
     Raises:
-        UnusableKeys: it is not.
+        Unusable: it is not.
     """
     if status.st_uid not in (os.geteuid(), 0) or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise UnusableKeys(f"API keys {path} can be written by other users; expected a file of yours with mode 0600")
+        raise Unusable(f"API keys {path} can be written by other users; expected a file of yours with mode 0600")
 
 
 @contextmanager
@@ -67,13 +64,13 @@ def changing(path: Path) -> Iterator[list[Key]]:
     Who else changes it meanwhile waits. A file that is not there yet is an empty one.
 
     Raises:
-        UnusableKeys: as ``read_keys``; or it cannot be written.
+        Unusable: as ``read_keys``; or it cannot be written.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
     except OSError as error:
-        raise UnusableKeys(f"API keys {path} cannot be written: {error.strerror or error}") from error
+        raise Unusable(f"API keys {path} cannot be written: {error.strerror or error}") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
         keys = list(read_keys(path).by_id.values()) if path.exists() else []
@@ -98,4 +95,4 @@ def _replace(path: Path, data: bytes, folder: int) -> None:
             raise
         os.fsync(folder)
     except OSError as error:
-        raise UnusableKeys(f"API keys {path} cannot be written: {error.strerror or error}") from error
+        raise Unusable(f"API keys {path} cannot be written: {error.strerror or error}") from error

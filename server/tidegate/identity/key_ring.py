@@ -17,7 +17,8 @@ from tidegate.identity.authenticator import Refused
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity
 from tidegate.identity.key import Compare, identity_of, verified
-from tidegate.identity.key_file import UnusableKeys, read_keys
+from tidegate.identity.key_file import read_keys
+from tidegate.identity.settings import Unusable
 from tidegate.protocol.errors import shown
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class KeyRing:
     """The keys of one file, and what they are held against.
 
     Raises:
-        UnusableKeys: the file cannot be used now.
+        Unusable: the file cannot be used now.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class KeyRing:
         self._seen = trace
         try:
             self._keys = read_keys(self._path)
-        except UnusableKeys as error:
+        except Unusable as error:
             log.error("%s; those of before stay", error)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tidegate.identity.public_key import PublicKey, read_keys
-from tidegate.identity.settings import TokenSettings
+from tidegate.identity.settings import TokenSettings, Unusable
 from tidegate.outgoing.fetch import DestinationRefused, FetchFailed, fetch
 from tidegate.outgoing.settings import OutgoingSettings
 from tidegate.protocol.errors import shown
@@ -31,13 +31,9 @@ class Source(Protocol):
         """The document.
 
         Raises:
-            SourceFailed: it cannot be had.
+            Unusable: it cannot be had.
         """
         ...
-
-
-class SourceFailed(Exception):
-    """A key set that cannot be had or used; the message is one sentence."""
 
 
 class KeyFile:
@@ -51,9 +47,9 @@ class KeyFile:
             with self._path.open("rb") as file:
                 data = file.read(MAX_BYTES + 1)
         except OSError as error:
-            raise SourceFailed(f"{self._path} cannot be read: {error.strerror or error}") from error
+            raise Unusable(f"{self._path} cannot be read: {error.strerror or error}") from error
         if len(data) > MAX_BYTES:
-            raise SourceFailed(f"{self._path} has more than {MAX_BYTES} bytes")
+            raise Unusable(f"{self._path} has more than {MAX_BYTES} bytes")
         return data
 
 
@@ -68,7 +64,7 @@ class KeyUrl:
         try:
             return await fetch(self._url, self._settings)
         except (DestinationRefused, FetchFailed) as error:
-            raise SourceFailed(str(error)) from error
+            raise Unusable(str(error)) from error
 
 
 class KeySet:
@@ -91,14 +87,14 @@ class KeySet:
         """Read the keys now.
 
         Raises:
-            SourceFailed: they cannot be had, or used.
+            Unusable: they cannot be had, or used.
         """
         self._tried_at = self._clock()
         document = await self._source.read()
         try:
             self._keys = read_keys(document, self._settings.algorithms)
         except ValueError as error:
-            raise SourceFailed(f"{self._settings.keys}: {error}") from error
+            raise Unusable(f"{self._settings.keys}: {error}") from error
         self._read_at = self._clock()
         self.generation += 1
 
@@ -131,7 +127,7 @@ class KeySet:
     async def _refresh(self) -> None:
         try:
             await self.load()
-        except SourceFailed as error:
+        except Unusable as error:
             log.error("the keys of issuer %s stay as they were: %s", shown(self._settings.issuer), error)
         except Exception:
             log.exception("the keys of issuer %s stay as they were", shown(self._settings.issuer))

@@ -11,7 +11,7 @@ from math import isfinite
 
 import msgspec
 
-from tidegate.protocol.errors import QuotaExceeded, shown
+from tidegate.protocol.errors import QuotaExceeded
 
 _BUSY = 1.0
 """Seconds after which a caller with too many requests in flight is told to come back: when one ends nobody knows."""
@@ -72,23 +72,23 @@ class Quotas:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def begin(self, name: str, quota: Quota, now: float) -> Bucket:
+    def begin(self, key: str, quota: Quota, now: float) -> Bucket:
         """Charge an identity with one request; what this returns is to be given to ``end`` when it is answered.
 
-        ``now`` is in seconds of any clock that does not go back.
+        ``key`` tells the identity from all others; ``now`` is in seconds of any clock that does not go back.
 
         Raises:
             QuotaExceeded: it has none left, or too many in flight; nothing is charged.
         """
-        bucket = self._bucket(name, quota, now)
+        bucket = self._bucket(key, quota, now)
         if quota.concurrent and bucket.inflight >= quota.concurrent:
-            problem = f"'{shown(name)}' has {bucket.inflight} requests in flight, which is all that it may have"
+            problem = f"this caller has {bucket.inflight} requests in flight, which is all that he may have"
             raise QuotaExceeded(problem, retry_after=_BUSY)
         if quota.rate:
             bucket.tokens = min(quota.size, bucket.tokens + max(0.0, now - bucket.at) * quota.rate)
             bucket.at = max(now, bucket.at)
             if bucket.tokens < 1:
-                problem = f"'{shown(name)}' may make {quota.rate:g} requests per second"
+                problem = f"this caller may make {quota.rate:g} requests per second"
                 raise QuotaExceeded(problem, retry_after=(1 - bucket.tokens) / quota.rate)
             bucket.tokens -= 1
         bucket.inflight += 1
@@ -98,12 +98,12 @@ class Quotas:
         """The request is answered."""
         bucket.inflight -= 1
 
-    def _bucket(self, name: str, quota: Quota, now: float) -> Bucket:
-        bucket = self._buckets.get(name)
+    def _bucket(self, key: str, quota: Quota, now: float) -> Bucket:
+        bucket = self._buckets.get(key)
         if bucket is None:
             if len(self._buckets) >= self._most:
                 self._buckets.popitem(last=False)
-            bucket = self._buckets[name] = Bucket(quota, now)
+            bucket = self._buckets[key] = Bucket(quota, now)
         else:
-            self._buckets.move_to_end(name)
+            self._buckets.move_to_end(key)
         return bucket

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,6 +11,11 @@ import msgspec
 from tidegate.identity.quota import UNLIMITED, Quota
 from tidegate.outgoing.settings import OutgoingSettings, origin_of
 from tidegate.protocol.errors import shown
+
+
+class Unusable(Exception):
+    """A file or a key set about identity that cannot be used; the message is one sentence that names it."""
+
 
 ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA",
@@ -80,32 +86,40 @@ class TlsSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Authorities whose client certificates are looked at, in PEM; None asks clients for none."""
 
 
+class Way(StrEnum):
+    """How callers may show who they are."""
+
+    KEYS = "keys"
+    """API keys."""
+    JWT = "jwt"
+    """JSON Web Tokens."""
+    MTLS = "mtls"
+    """Client certificates."""
+
+
 class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. Without a way to recognise anybody, nobody is asked.
+    """All of it.
 
     Raises:
-        ValueError: what is asked for cannot be done.
+        ValueError: what a way needs is missing.
     """
 
+    ways: frozenset[Way] = frozenset()
+    """How callers may show who they are; where there is no way, nobody is asked."""
     api_keys: Path | None = None
-    """The file of API keys, None for none."""
-    certificates: bool = False
-    """Whether client certificates are recognised, by the names that the file of API keys has for them."""
+    """The file of API keys, and of the names in certificates."""
     tokens: TokenSettings | None = None
-    """Which JSON Web Tokens are good, None for none."""
+    """Which JSON Web Tokens are good."""
     quota: Quota = UNLIMITED
     """Of each identity whose key has no bounds of its own."""
     outgoing: OutgoingSettings = OutgoingSettings()
     """Where keys of an issuer may be fetched from, beside the URL's own origin."""
 
     def __post_init__(self) -> None:
-        if self.certificates and self.api_keys is None:
-            raise ValueError("certificates is set without api_keys, expected the file that says whom they stand for")
-
-    @property
-    def asked(self) -> bool:
-        """Whether callers are asked who they are."""
-        return self.api_keys is not None or self.tokens is not None
+        if self.ways & {Way.KEYS, Way.MTLS} and self.api_keys is None:
+            raise ValueError("api_keys is missing, expected the file that says who has which key or certificate")
+        if Way.JWT in self.ways and self.tokens is None:
+            raise ValueError("tokens is missing, expected issuer, audience and keys of JSON Web Tokens")
 
     def outgoing_to(self, url: str) -> OutgoingSettings:
         """The settings for a request to a URL that the operator himself has given: its origin is allowed."""

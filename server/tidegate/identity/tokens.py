@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from tidegate.identity.identity import Identity
 from tidegate.identity.key import PREFIX
 from tidegate.identity.key_set import KeySet
 from tidegate.identity.replay import Replays
-from tidegate.identity.settings import TokenSettings
+from tidegate.identity.settings import TokenSettings, Unusable
 from tidegate.identity.token import Verify, identity_of, key_id, verified_claims, verify
+
+log = logging.getLogger(__name__)
 
 REMEMBERED = 4096
 """Tokens whose check is remembered, a few hundred bytes each."""
@@ -49,6 +52,23 @@ class Tokens:
         self._verify = verify
         self._replays = Replays(now()) if settings.one_time else None
         self._checked: OrderedDict[bytes, _Checked] = OrderedDict()
+
+    async def open(self) -> None:
+        """Read the issuer's keys. An issuer that cannot be reached now may be later, and only tokens wait for it.
+
+        Raises:
+            Unusable: they are in a file that cannot be used.
+        """
+        try:
+            await self._keys.load()
+        except Unusable as error:
+            if not self._settings.url:
+                raise
+            log.error("no token is recognised until the issuer's keys can be read: %s", error)
+
+    async def close(self) -> None:
+        """End what is being read."""
+        await self._keys.close()
 
     async def recognise(self, credentials: Credentials) -> Identity | None:
         token = credentials.token

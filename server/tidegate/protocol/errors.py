@@ -21,6 +21,8 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── NotFound                       404   NOT_FOUND            no such route
     │   ├── ModelNotFound              404   NOT_FOUND
     │   ├── VersionNotFound            404   NOT_FOUND
+    │   ├── RevisionNotFound           404   NOT_FOUND
+    │   ├── ServiceNotFound            404   NOT_FOUND
     │   └── ResourceNotFound           404   NOT_FOUND
     ├── MethodNotAllowed               405   UNIMPLEMENTED
     ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
@@ -29,6 +31,7 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── ResourceInUse                  409   FAILED_PRECONDITION  something stands on it: end that first
     ├── FieldConflict                  409   ABORTED              others own the fields: leave them, or force it
     ├── ResourceExpired                410   OUT_OF_RANGE         its past is no longer kept: list again
+    ├── ModelManaged                   409   FAILED_PRECONDITION  a service's: change that instead
     ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
     ├── QuotaExceeded                  429   RESOURCE_EXHAUSTED   retryable: this caller has asked for all that he may
     ├── RequestCancelled               499   CANCELLED            the caller went away
@@ -173,6 +176,16 @@ class VersionNotFound(NotFound):
         super().__init__(f"model '{shown(model)}' has no version '{shown(version)}'; it has {available}")
 
 
+class RevisionNotFound(NotFound):
+    def __init__(self, model: str, revision: str, available: str) -> None:
+        super().__init__(f"model '{shown(model)}' has no revision '{shown(revision)}'; {available}")
+
+
+class ServiceNotFound(NotFound):
+    def __init__(self, service: str) -> None:
+        super().__init__(f"service '{shown(service, 128)}' is not found")
+
+
 class ResourceNotFound(NotFound):
     def __init__(self, resource: str) -> None:
         super().__init__(f"{resource} is not found")
@@ -235,6 +248,14 @@ class FieldConflict(TidegateError):
 class ResourceExpired(TidegateError):
     http_status = 410
     grpc_status = GrpcStatus.OUT_OF_RANGE
+
+
+class ModelManaged(TidegateError):
+    http_status = 409
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
+
+    def __init__(self, model: str, manager: str) -> None:
+        super().__init__(f"model '{shown(model)}' is managed by {manager}; change that")
 
 
 class SequenceLost(TidegateError):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
 from tidegate.gateway.backend import ANYBODY, Caller, Readiness, RevisionStatistics
 from tidegate.gateway.routes import Route
+from tidegate.gateway.services import Service
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import DeadlineExceeded, ModelNotReady, TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse, ModelMetadata, TensorSpec
 from tidegate.protocol.tensors import Tensor
+from tidegate.resources.actuator import RevisionId
+from tidegate.resources.traffic import Share, Traffic
 
 
 class FakeAnswer:
@@ -129,3 +132,40 @@ def identity_metadata(name: str, *datatypes: Datatype, rank: int = 2) -> ModelMe
 def identity_route(name: str, *datatypes: Datatype, rank: int = 2) -> Route:
     """A route to an identity backend: version 1, one input per datatype."""
     return Route(name, "1", IdentityBackend(identity_metadata(name, *datatypes, rank=rank)))
+
+
+def identity_service(
+    name: str,
+    shares: Mapping[int, int],
+    *,
+    namespace: str = "default",
+    versions: Mapping[int, str] | None = None,
+    running: Sequence[int] = (),
+    sticky: str = "",
+    salt: str = "salt",
+    reason: str = "",
+) -> Service:
+    """A service with an identity backend for each revision that has a share, or is ``running`` without one.
+
+    ``shares`` are percents by revision, the stable one first. The newest is ``latest``, the one before it ``prev``.
+    """
+    numbers = sorted({*shares, *running})
+    versions = versions or {}
+    routes = {
+        number: Route.of_revision(
+            RevisionId(namespace, name, number), versions.get(number, ""), IdentityBackend(identity_metadata(name))
+        )
+        for number in numbers
+    }
+    traffic = Traffic(
+        namespace=namespace,
+        service=name,
+        shares=tuple(Share(revision, percent) for revision, percent in shares.items()),
+        running=tuple(numbers),
+        versions=versions,
+        tags=dict(zip(("latest", "prev"), reversed(numbers), strict=False)),
+        salt=salt,
+        sticky=sticky,
+        reason=reason,
+    )
+    return Service.of(traffic, routes)

@@ -12,6 +12,7 @@ import json
 import time
 from base64 import urlsafe_b64encode
 from functools import cache
+from typing import Any
 
 from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
@@ -68,12 +69,12 @@ class Issuer:
         registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
         return jws.serialize_compact(whole, payload, signer, [algorithm], registry)
 
-    def unsigned(self, header: dict[str, object], signature: bytes = b"", **changed: object) -> str:
+    def unsigned(self, header: dict[str, object], signature: bytes = b"", **changed: Any) -> str:
         """A token with any header and any signature."""
         parts = (json.dumps(header).encode(), json.dumps(self.claims(**changed)).encode(), signature)
         return ".".join(encoded(part) for part in parts)
 
-    def confused(self, secret: bytes, **changed: object) -> str:
+    def confused(self, secret: bytes, **changed: Any) -> str:
         """A token signed by HMAC with what everybody knows: the classic confusion of a public key and a secret."""
         signed = self.unsigned({"alg": "HS256", "kid": "rsa"}, **changed).rpartition(".")[0]
         return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), 'sha256'))}"
@@ -81,3 +82,69 @@ class Issuer:
 
 def encoded(data: bytes) -> str:
     return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def forged(issuer: Issuer) -> dict[str, str]:
+    """Tokens that are not good when the issuer's good ones are, by what is wrong with them."""
+    now = int(issuer.now)
+    public = rsa_key().as_pem(private=False)
+    head, _, signature = issuer.token().split(".")
+    return {
+        "another's key": issuer.token(key=ec_key(1)),
+        "another's key of RSA": issuer.token(header={"alg": "RS256", "kid": "rsa"}, key=rsa_key(1)),
+        "changed claims": ".".join((head, encoded(json.dumps(issuer.claims(sub="eve")).encode()), signature)),
+        "changed signature": _bit_flipped(issuer.token()),
+        "no signature": issuer.token().rpartition(".")[0] + ".",
+        "alg none": issuer.unsigned({"alg": "none"}),
+        "alg None": issuer.unsigned({"alg": "nOnE", "kid": "ec"}),
+        "alg none with a signature": issuer.unsigned({"alg": "none"}, b"x"),
+        "alg missing": issuer.unsigned({"kid": "ec"}),
+        "alg of another type": issuer.unsigned({"alg": ["ES256"]}),
+        "HS256 with the public key": issuer.confused(public),
+        "HS256 with the public key, stripped": issuer.confused(public.strip()),
+        "HS256 with the key set": issuer.confused(issuer.key_set()),
+        "HS256 with nothing": issuer.confused(b""),
+        "the other key's id": issuer.token(header={"alg": "ES256", "kid": "rsa"}),
+        "an unknown key id": issuer.token(header={"kid": "other"}),
+        "a path as key id": issuer.token(header={"kid": "../../../../dev/null"}),
+        "a statement as key id": issuer.token(header={"kid": "x' UNION SELECT 'secret'--"}),
+        "a key id of another type": issuer.unsigned({"alg": "ES256", "kid": {"$ne": 1}}),
+        "its own key": issuer.token(header={"kid": "own", "jwk": ec_key(1).as_dict(private=False)}, key=ec_key(1)),
+        "its own key under our id": issuer.token(header={"jwk": ec_key(1).as_dict(private=False)}, key=ec_key(1)),
+        "critical extensions": issuer.unsigned({"alg": "ES256", "kid": "ec", "crit": ["b64"], "b64": False}),
+        "another type": issuer.token(header={"typ": "logout+jwt"}),
+        "expired": issuer.token(exp=now - 31),
+        "no end": issuer.token(exp=None),
+        "an end that is a text": issuer.token(exp="9999999999"),
+        "an end that is no number": issuer.token(exp=float("nan")),
+        "an end that is infinite": issuer.token(exp=float("inf")),
+        "an end that is true": issuer.token(exp=True),
+        "not yet": issuer.token(nbf=now + 31),
+        "issued later": issuer.token(iat=now + 31),
+        "another audience": issuer.token(aud="other"),
+        "no audience": issuer.token(aud=None),
+        "an audience that contains ours": issuer.token(aud="tidegate.example"),
+        "another issuer": issuer.token(iss="https://issuer.example.evil.example"),
+        "an issuer with a slash": issuer.token(iss="https://issuer.example/"),
+        "a list of issuers": issuer.token(iss=["https://issuer.example"]),
+        "no issuer": issuer.token(iss=None),
+        "no name": issuer.token(sub=None),
+        "an empty name": issuer.token(sub=""),
+        "a name with a line's end": issuer.token(sub="ann\nroot"),
+        "a name of another type": issuer.token(sub=["ann"]),
+        "truncated": issuer.token()[:-10],
+        "one part": issuer.token().split(".")[0],
+        "four parts": issuer.token() + ".x",
+        "an encrypted token's five": issuer.token() + ".x.y",
+        "nothing but dots": "..",
+        "no base64": "!.!.!",
+        "no JSON": ".".join(encoded(b"{") for _ in range(3)),
+        "deep JSON": f"{issuer.token().split('.')[0]}.{encoded(b'[' * 5000)}.x",
+        "a list": ".".join(encoded(b"[]") for _ in range(3)),
+        "words": "hello there",
+    }
+
+
+def _bit_flipped(token: str) -> str:
+    head, payload, signature = token.split(".")
+    return f"{head}.{payload}.{'B' if signature[0] == 'A' else 'A'}{signature[1:]}"

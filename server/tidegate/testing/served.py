@@ -11,18 +11,22 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from ssl import SSLContext
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from tidegate.gateway.access import Access
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.http.server import HttpServer
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.status import StatusServer
+from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.services import Service
 from tidegate.telemetry.metrics import Metrics
 
 T = TypeVar("T")
@@ -171,9 +175,13 @@ class RawConnection:
 @contextmanager
 def served(
     *routes: Route,
+    services: Sequence[Service] = (),
     http: HttpSettings | None = None,
     gateway: GatewaySettings | None = None,
     status: bool = False,
+    access: Access | None = None,
+    repository: ModelRepository | None = None,
+    tls: SSLContext | None = None,
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> Iterator[Served]:
     """Serve routes on a free port of 127.0.0.1; with ``status`` it is the status port that listens."""
@@ -183,8 +191,9 @@ def served(
     settings = msgspec.structs.replace(http or HttpSettings(), port=0)
 
     async def start() -> Served:
-        plane = DataPlane(RouteTable.of(*routes), Metrics("0"), gateway or GatewaySettings("0"))
-        server = StatusServer(plane, settings) if status else HttpServer(plane, settings)
+        plane = DataPlane(RouteTable.of(*routes, services=services), Metrics("0"), gateway or GatewaySettings("0"))
+        plane.access, plane.repository = access, repository
+        server = StatusServer(plane, settings) if status else HttpServer(plane, settings, tls)
         await server.start()
         return Served(plane, server, loop)
 

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ssl import SSLContext
 from urllib.parse import unquote
 
 import msgspec
@@ -21,9 +22,12 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from tidegate.gateway.access import Access
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.grpc.server import GrpcServer, GrpcSettings
+from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.services import Service
 from tidegate.protocol.errors import GrpcStatus
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.served import PATIENCE, Served
@@ -172,8 +176,12 @@ def many(frame: Frame, times: int) -> bytes:
 @contextmanager
 def served_grpc(
     *routes: Route,
+    services: Sequence[Service] = (),
     grpc: GrpcSettings | None = None,
     gateway: GatewaySettings | None = None,
+    access: Access | None = None,
+    repository: ModelRepository | None = None,
+    tls: SSLContext | None = None,
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
 ) -> Iterator[Served]:
     """Serve routes over gRPC on a free port of 127.0.0.1."""
@@ -183,8 +191,9 @@ def served_grpc(
     settings = msgspec.structs.replace(grpc or GrpcSettings(), port=0)
 
     async def start(routes: Sequence[Route]) -> Served:
-        plane = DataPlane(RouteTable.of(*routes), Metrics("0"), gateway or GatewaySettings("0"))
-        server = GrpcServer(plane, settings)
+        plane = DataPlane(RouteTable.of(*routes, services=services), Metrics("0"), gateway or GatewaySettings("0"))
+        plane.access, plane.repository = access, repository
+        server = GrpcServer(plane, settings, tls)
         await server.start()
         return Served(plane, server, loop)
 

@@ -15,9 +15,11 @@ from time import perf_counter
 
 import msgspec
 
+from tidegate.gateway.addressee import Asked
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.grpc.calls import Call
 from tidegate.gateway.routes import Route
+from tidegate.identity.quota import Bucket
 from tidegate.protocol import grpc
 from tidegate.protocol.content import content_bytes
 from tidegate.protocol.errors import TidegateError
@@ -90,31 +92,35 @@ class Conversation:
         route: Route | None = None
         error: TidegateError | None = None
         head = InferResponse("", ())
+        bucket: Bucket | None = None
         try:
             parsed = grpc.parse_infer_request(message, self._plane.settings.limits)
             head = InferResponse(parsed.model_name, (), parsed.model_version, parsed.message.id)
-            route = self._plane.routes.resolve(parsed.model_name, parsed.model_version)
-            head = msgspec.structs.replace(head, model_version=route.version)
+            asked = self._plane.asked(self._call.metadata, request_id=parsed.message.id, identity=self._call.identity)
+            route = self._plane.resolve(parsed.model_name, parsed.model_version, asked)
+            bucket = self._plane.begin(asked)
+            head = msgspec.structs.replace(head, model_version=route.model_version)
             request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
             del parsed, message
-            await self._respond(route, request, raw, head)
+            await self._respond(route, request, raw, head, asked)
         except asyncio.CancelledError as cancelled:
             error = self._call.refusal or translated(cancelled)
             raise
         except Exception as caught:  # whatever it is becomes the answer
             error = translated(caught)
         finally:
+            self._plane.end(bucket)
             self._plane.answered(route, "grpc", error, perf_counter() - begun)
         if error is not None:
             told = error if self._ends else grpc.encode_stream_error(error.message, final(head, True))
             await self._replies.put(told)
 
-    async def _respond(self, route: Route, request: InferRequest, raw: bool, head: InferResponse) -> None:
+    async def _respond(self, route: Route, request: InferRequest, raw: bool, head: InferResponse, asked: Asked) -> None:
         plane, call = self._plane, self._call
         wants_final = flag("", request.parameters, WISH_FOR_FINAL)
         # The call's own deadline is that of the conversation as a whole, and kept there.
         deadline = plane.deadline(asyncio.get_running_loop().time(), wished_timeout(request))
-        caller = plane.caller(request, plane.tenants.among(call.metadata))
+        caller = plane.caller(request, plane.tenants.among(call.metadata), asked)
         decoupled = (await plane.signature(route, deadline, content_bytes(request))).decoupled
         async with aclosing(plane.stream(route, request, deadline, caller)) as answers:
             async for answer in answers:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+from tidegate.gateway.access import Access
 from tidegate.gateway.dataplane import translated
 from tidegate.gateway.grpc.calls import Methods, Streaming, Unary
 from tidegate.gateway.grpc.head import Head, read_head
 from tidegate.gateway.grpc.inbox import Message
 from tidegate.gateway.grpc.stream import Stream
+from tidegate.identity.credentials import read_credentials
 from tidegate.protocol.compression import inflate
 from tidegate.protocol.errors import (
     DeadlineExceeded,
@@ -30,15 +32,24 @@ _OFF_LOOP = 32 * 1024
 
 
 class GrpcHandler:
-    """Serves streams from a table of methods. ``on_refusal`` hears of unary calls' errors that no method counts."""
+    """Serves streams from a table of methods. ``on_refusal`` hears of unary calls' errors that no method counts.
+
+    ``access`` is None where callers are not asked who they are.
+    """
 
     def __init__(
-        self, methods: Methods, limits: Limits, message_timeout: float, on_refusal: Callable[[TidegateError], None]
+        self,
+        methods: Methods,
+        limits: Limits,
+        message_timeout: float,
+        on_refusal: Callable[[TidegateError], None],
+        access: Access | None = None,
     ) -> None:
         self._methods = methods
         self._limits = limits
         self._message_timeout = message_timeout
         self._on_refusal = on_refusal
+        self._access = access
 
     async def serve(self, stream: Stream) -> None:
         """Give a call its one answer, unless the caller has gone."""
@@ -55,6 +66,9 @@ class GrpcHandler:
         counted = False
         try:
             head, method = self._find(stream)
+            if self._access is not None and not method.open:
+                credentials = read_credentials(stream.headers, stream.call.certificate)
+                stream.call.identity = await self._access.identify(credentials)
             if isinstance(method, Unary):
                 message = await self._one_message(stream, head)
                 counted = method.counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from ssl import SSLContext
 
 from tidegate.gateway.address import CannotListen, bind
 from tidegate.gateway.dataplane import DataPlane
@@ -24,15 +25,16 @@ _LAST_WORDS = 1.0
 
 
 class GrpcServer:
-    """Serves a data plane over gRPC.
+    """Serves a data plane over gRPC, encrypted if it is given a context for that.
 
     Stopping it does not drain the data plane: whoever owns both lets the plane leave first, so that load balancers
     notice before the socket goes.
     """
 
-    def __init__(self, plane: DataPlane, settings: GrpcSettings) -> None:
+    def __init__(self, plane: DataPlane, settings: GrpcSettings, tls: SSLContext | None = None) -> None:
         self._plane = plane
         self._settings = settings
+        self._tls = tls
         self._listening: Listening | None = None
         self._server: asyncio.Server | None = None
         self._port = 0
@@ -61,11 +63,11 @@ class GrpcServer:
             **Health(self._plane, self._settings.health_interval).methods(),
             **Reflection().methods(),
         }
-        handler = GrpcHandler(methods, limits, self._settings.message_timeout, self._refused)
+        handler = GrpcHandler(methods, limits, self._settings.message_timeout, self._refused, self._plane.access)
         listening = self._listening = Listening(self._settings, limits, handler.serve, self._refused)
         bound = await bind(self._settings.host, self._settings.port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(listening), sock=bound, backlog=self._settings.backlog
+            lambda: Connection(listening), sock=bound, backlog=self._settings.backlog, ssl=self._tls
         )
         self._port = bound.getsockname()[1]
 

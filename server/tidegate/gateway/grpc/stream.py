@@ -36,6 +36,7 @@ class Stream:
         self.call = Call(asyncio.get_running_loop().time(), None)
         self.inbox = Inbox(connection.limits.max_body_bytes, budget, partial(connection.acknowledge, number))
         self.call.keep = self.inbox.keep
+        self.call.certificate = connection.certificate
         self.task: asyncio.Task[None] | None = None
         self.streaming = False
         self.ends = False

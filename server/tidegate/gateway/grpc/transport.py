@@ -33,6 +33,7 @@ from tidegate.gateway.grpc.http2 import introduced, largest_block
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.grpc.stream import Serve, Stream
 from tidegate.gateway.grpc.trailers import Header
+from tidegate.identity.credentials import Certificate, read_certificate
 from tidegate.protocol.errors import InvalidRequest, RequestCancelled, TidegateError
 from tidegate.protocol.limits import Limits
 
@@ -75,6 +76,7 @@ class Connection(asyncio.Protocol):
         # Of the streams those with no room to send: a client widens its window far more often than one waits for it.
         self.waiting: set[Stream] = set()
         self._transport: asyncio.Transport
+        self.certificate: Certificate | None = None
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
@@ -90,6 +92,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.certificate = read_certificate(transport.get_extra_info("peercert"))
         if len(self._listening.connections) >= self._settings.max_connections:
             self.abort()
             return

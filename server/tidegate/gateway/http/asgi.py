@@ -7,6 +7,7 @@ from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidegate.gateway.access import Access
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.http.generate_route import GenerateRoute
@@ -16,9 +17,21 @@ from tidegate.gateway.http.replies import CLOSE, error_reply
 from tidegate.gateway.http.repository_route import RepositoryRoute
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head
+from tidegate.gateway.http.request_scope import IDENTITY, SERVICE, credentials_of
 from tidegate.gateway.http.settings import HttpSettings
-from tidegate.gateway.http.targets import GenerateTarget, InferTarget, infer_target, repository_target
-from tidegate.protocol.errors import shown
+from tidegate.gateway.http.targets import (
+    SERVING,
+    GenerateTarget,
+    InferTarget,
+    decoded,
+    infer_target,
+    repository_target,
+    service_path,
+)
+from tidegate.protocol.errors import RequestCancelled, shown
+
+OPEN = frozenset((b"", b"/v2/health/live", b"/v2/health/ready"))
+"""Paths that tell nothing but whether the server lives and is ready: whoever watches it needs no credentials."""
 
 
 class DataApplication:
@@ -32,8 +45,14 @@ class DataApplication:
         self._count = partial(plane.metrics.refused, "http")
         self._pages = PageApplication(DataPages(plane).application(), settings, self._count)
         self._linger = settings.linger
+        self._plane = plane
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["raw_path"].startswith(SERVING):
+            enter_service(scope)
+        access = self._plane.access
+        if access is not None and not await self._recognised(access, scope, receive, send):
+            return
         target = infer_target(scope["raw_path"])
         wish = None if target else repository_target(scope["raw_path"])
         if target is None and wish is None:
@@ -52,6 +71,29 @@ class DataApplication:
             reply = method_not_allowed(scope["method"], shown(scope["path"]), "POST")
             self._count(reply.status)
             await refuse(reply, RequestBody(body_head(scope["headers"]), scope, receive), scope, send, self._linger)
+
+    async def _recognised(self, access: Access, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether it is known who asks, or of no interest; if neither, the request has been answered."""
+        if scope["raw_path"].removesuffix(b"/") in OPEN:
+            return True
+        try:
+            scope["state"][IDENTITY] = await access.identify(credentials_of(scope))
+        except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
+            error = refusal(scope, caught)
+            self._count(error.http_status)
+            if not isinstance(error, RequestCancelled):
+                body = RequestBody(body_head(scope["headers"]), scope, receive)
+                await refuse(error_reply(error), body, scope, send, self._linger)
+            return False
+        return True
+
+
+def enter_service(scope: Scope) -> None:
+    """Let a request whose path names a service go on as one for the path under it, which remembers the service."""
+    found = service_path(scope["raw_path"])
+    if found is not None:
+        scope["state"][SERVICE], scope["raw_path"] = found
+        scope["path"] = decoded(scope["raw_path"])
 
 
 class PageApplication:

@@ -19,9 +19,11 @@ from tidegate.gateway.http.infer_route import JSON_HEADERS, refusal, refuse, res
 from tidegate.gateway.http.replies import Reply, error_reply
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import body_head, read_head
+from tidegate.gateway.http.request_scope import asked_of
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import GenerateTarget
 from tidegate.gateway.routes import Route
+from tidegate.identity.quota import Bucket
 from tidegate.protocol import generate
 from tidegate.protocol.errors import RequestCancelled, TidegateError
 from tidegate.protocol.messages import InferRequest
@@ -66,15 +68,20 @@ class GenerateRoute:
         route: Route | None = None
         error: TidegateError | None = None
         reply: Reply | None = None
+        bucket: Bucket | None = None
         events = Events(send)
         body = RequestBody(body_head(scope["headers"]), scope, receive)
         try:
-            route = self._plane.routes.resolve(target.model, target.version)
+            asked = asked_of(self._plane, scope)
+            route = self._plane.resolve(target.model, target.version, asked)
+            bucket = self._plane.begin(asked)
             head = read_head(scope["headers"], self._plane.tenants)
             body = RequestBody(head, scope, receive)
             request = await self._decode(route, body, self._plane.deadline(started, head.timeout))
+            # Again: the table may have been replaced while the body arrived.
+            route = self._plane.resolve(target.model, target.version, asked)
             deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
-            caller = self._plane.caller(request, head.tenant)
+            caller = self._plane.caller(request, head.tenant, asked)
             if target.stream:
                 await self._stream(route, request, deadline, caller, events)
             else:
@@ -82,6 +89,7 @@ class GenerateRoute:
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
         self._plane.answered(route, "http", error, perf_counter() - begun)
+        self._plane.end(bucket)
         self._budget.give(body.held)
         if error is None:
             await self._succeed(reply, events, send)
@@ -92,7 +100,9 @@ class GenerateRoute:
         limits = self._plane.settings.limits
         data = await body.read_inflated(limits, self._budget)
         metadata = await self._plane.signature(route, deadline, len(data))
-        return generate.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
+        return generate.decode_request(
+            data, model=route.name, version=route.model_version, metadata=metadata, limits=limits
+        )
 
     async def _one(self, route: Route, request: InferRequest, deadline: float, caller: Caller) -> Reply:
         answer = await self._plane.infer(route, request, deadline, caller)

@@ -8,6 +8,7 @@ from time import perf_counter
 
 from starlette.types import Message, Receive, Scope, Send
 
+from tidegate.gateway.addressee import Asked
 from tidegate.gateway.budget import Budget
 from tidegate.gateway.dataplane import DataPlane, translated, wished_timeout
 from tidegate.gateway.http.direct_reply import BUFFERED, REPLY_AT_ONCE
@@ -15,9 +16,11 @@ from tidegate.gateway.http.protocol import REFUSAL
 from tidegate.gateway.http.replies import Reply, error_reply
 from tidegate.gateway.http.request_body import OFF_LOOP, RequestBody
 from tidegate.gateway.http.request_head import RequestHead, body_head, read_head
+from tidegate.gateway.http.request_scope import asked_of
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import InferTarget
 from tidegate.gateway.routes import Route
+from tidegate.identity.quota import Bucket
 from tidegate.protocol import rest, v1
 from tidegate.protocol.compression import choose_encoding, deflate
 from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
@@ -42,17 +45,23 @@ class InferRoute:
         route: Route | None = None
         error: TidegateError | None = None
         body: RequestBody | None = None
+        bucket: Bucket | None = None
         try:
-            route = self._plane.routes.resolve(target.model, target.version)
+            asked = asked_of(self._plane, scope)
+            route = self._plane.resolve(target.model, target.version, asked)
+            if asked.identity is not None:
+                bucket = self._plane.begin(asked)
             if target.explain:
-                raise Unsupported(f"model '{route.model}' gives no explanations; it answers ':predict'")
+                raise Unsupported(f"model '{route.name}' gives no explanations; it answers ':predict'")
             head = read_head(scope["headers"], self._plane.tenants)
             body = RequestBody(head, scope, receive)
-            reply = await self._infer(target, route, head, body, started)
+            reply = await self._infer(target, route, asked, head, body, started)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
             reply = error_reply(error)
         self._plane.answered(route, "http", error, perf_counter() - begun)
+        if bucket is not None:
+            self._plane.end(bucket)
         if body is not None:
             self._budget.give(body.held)
         if error is None:
@@ -64,13 +73,13 @@ class InferRoute:
             await refuse(reply, body, scope, send, self._settings.linger)
 
     async def _infer(
-        self, target: InferTarget, route: Route, head: RequestHead, body: RequestBody, started: float
+        self, target: InferTarget, route: Route, asked: Asked, head: RequestHead, body: RequestBody, started: float
     ) -> Reply:
         request = await self._decode(target, route, head, body, started)
         # Again, because the table may have been replaced while the body arrived, and the backend be gone.
-        route = self._plane.routes.resolve(target.model, target.version)
+        route = self._plane.resolve(target.model, target.version, asked)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
-        answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant))
+        answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant, asked))
         try:
             # Joined before the release: the parts are views of memory that the replica will write to again.
             reply = self._encode(target, answer.response, request)
@@ -90,9 +99,11 @@ class InferRoute:
             deadline = self._plane.deadline(started, head.timeout)
             metadata = await self._plane.signature(route, deadline, len(data))
         if target.v1 and metadata is not None:
-            return v1.decode_request(data, model=route.model, version=route.version, metadata=metadata, limits=limits)
+            return v1.decode_request(
+                data, model=route.name, version=route.model_version, metadata=metadata, limits=limits
+            )
         return rest.decode_request(
-            data, head.json_length, model=route.model, version=route.version, limits=limits, metadata=metadata
+            data, head.json_length, model=route.name, version=route.model_version, limits=limits, metadata=metadata
         )
 
     def _encode(self, target: InferTarget, response: InferResponse, request: InferRequest) -> Reply:

@@ -18,6 +18,9 @@ from starlette.routing import Route as Path
 
 from tidegate.gateway.dataplane import DataPlane, translated
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
+from tidegate.gateway.http.request_scope import asked_of
+from tidegate.gateway.routes import Route
+from tidegate.identity.scope import Verb
 from tidegate.protocol.configuration import encode_configuration
 from tidegate.protocol.documents import encode_model_metadata, encode_server_metadata, encode_statistics
 from tidegate.protocol.errors import MethodNotAllowed, NotFound, TidegateError, shown
@@ -64,31 +67,42 @@ class DataPages:
 
     async def ready(self, request: Request) -> Response:
         waiting = not_ready(self._plane)
-        return page({"ready": True}) if waiting is None else page({"ready": False, "reason": waiting}, 503)
+        if waiting is None:
+            return page({"ready": True})
+        # Who may ask without saying who he is learns no names.
+        told = {"ready": False} if self._plane.access is not None else {"ready": False, "reason": waiting}
+        return page(told, 503)
 
     async def server(self, request: Request) -> Response:
         return sent(json_reply(encode_server_metadata(self._plane.server_metadata())))
 
     async def models(self, request: Request) -> Response:
-        return page({"models": sorted(self._plane.routes.models)})
+        return page({"models": self._plane.names(asked_of(self._plane, request.scope))})
 
     async def model(self, request: Request) -> Response:
-        route = self._plane.routes.resolve(**request.path_params)
+        route = self._route(request)
         return sent(json_reply(encode_model_metadata(await self._plane.model_metadata(route))))
 
     async def configuration(self, request: Request) -> Response:
-        route = self._plane.routes.resolve(**request.path_params)
+        route = self._route(request)
         return sent(json_reply(encode_configuration(await self._plane.configuration(route))))
 
     async def statistics(self, request: Request) -> Response:
-        return sent(json_reply(encode_statistics(self._plane.statistics(**request.path_params))))
+        asked = asked_of(self._plane, request.scope)
+        return sent(json_reply(encode_statistics(self._plane.statistics(asked=asked, **request.path_params))))
 
     async def model_ready(self, request: Request) -> Response:
-        route = self._plane.routes.resolve(**request.path_params)
+        route = self._route(request)
         state = route.backend.readiness
         if state.ready:
-            return page({"name": route.model, "ready": True})
-        return page({"name": route.model, "ready": False, "reason": state.reason}, 503)
+            return page({"name": route.name, "ready": True})
+        return page({"name": route.name, "ready": False, "reason": state.reason}, 503)
+
+    def _route(self, request: Request) -> Route:
+        """The route of a page that is about one model."""
+        named = request.path_params
+        asked = asked_of(self._plane, request.scope)
+        return self._plane.resolve(named["model"], named.get("version", ""), asked, Verb.METADATA)
 
 
 def not_ready(plane: DataPlane) -> str | None:

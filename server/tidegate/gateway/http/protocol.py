@@ -25,7 +25,9 @@ from uvicorn.server import ServerState
 from tidegate.gateway.http.direct_body import BODY_AT_ONCE, RECEIVE_INTO, DirectBody, body_at_once
 from tidegate.gateway.http.direct_reply import REPLY_AT_ONCE, reply_at_once
 from tidegate.gateway.http.replies import Reply, raw_error
+from tidegate.gateway.http.request_scope import CERTIFICATE
 from tidegate.gateway.http.settings import HttpSettings
+from tidegate.identity.credentials import Certificate, read_certificate
 from tidegate.protocol.errors import (
     HeadersTooLarge,
     InvalidRequest,
@@ -71,6 +73,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._receiving = False
         self._refused = False
         self._refusal: TidegateError | None = None
+        self._certificate: Certificate | None = None
         self._arrival_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
         self._running: tuple[RequestResponseCycle, asyncio.Task[None]] | None = None
@@ -79,6 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._certificate = read_certificate(transport.get_extra_info("peercert"))
         self.state.vacant.clear()
         most = self.settings.max_connections
         if len(self.connections) > most:
@@ -159,6 +163,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.scope["state"][RECEIVE_INTO] = self.receive_into
         self.scope["state"][BODY_AT_ONCE] = self.body_at_once
         self.scope["state"][REPLY_AT_ONCE] = self.reply_at_once
+        if self._certificate is not None:
+            self.scope["state"][CERTIFICATE] = self._certificate
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

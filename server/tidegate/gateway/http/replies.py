@@ -8,7 +8,7 @@ from math import ceil
 import msgspec
 
 from tidegate.protocol.documents import encode_error
-from tidegate.protocol.errors import TidegateError
+from tidegate.protocol.errors import TidegateError, Unauthenticated
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -33,7 +33,12 @@ def json_reply(body: bytes, status: int = 200, *more: tuple[bytes, bytes]) -> Re
 
 
 def error_reply(error: TidegateError, *more: tuple[bytes, bytes]) -> Reply:
-    """An error in v2's form, with Retry-After (whole seconds, rounded up) where a retry can help."""
+    """An error in v2's form, with Retry-After (whole seconds, rounded up) where a retry can help.
+
+    Who is not recognised is told how to be (RFC 9110, section 11.6.1).
+    """
+    if isinstance(error, Unauthenticated):
+        more = (*more, (b"www-authenticate", b"Bearer"))
     if error.retry_after is not None:
         more = (*more, (b"retry-after", b"%d" % ceil(error.retry_after)))
     return json_reply(encode_error(error), error.http_status, *more)

@@ -13,6 +13,7 @@ from tidegate.gateway.http.infer_route import refusal, refuse, respond
 from tidegate.gateway.http.replies import Reply, error_reply, json_reply
 from tidegate.gateway.http.request_body import RequestBody
 from tidegate.gateway.http.request_head import HeaderList, body_head
+from tidegate.gateway.http.request_scope import asked_of
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.targets import RepositoryTarget
 from tidegate.protocol.errors import Forbidden, RequestCancelled
@@ -44,7 +45,7 @@ class RepositoryRoute:
         body = RequestBody(body_head(scope["headers"]), scope, receive)
         try:
             data = await body.read(MAX_BODY, self._budget)
-            reply = await self._reply(target, scope["headers"], data)
+            reply = await self._reply(target, scope, data)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
             self._plane.answered(None, "http", error, perf_counter() - begun)
@@ -55,13 +56,14 @@ class RepositoryRoute:
         finally:
             self._budget.give(body.held)
 
-    async def _reply(self, target: RepositoryTarget, headers: HeaderList, data: Buffer) -> Reply:
+    async def _reply(self, target: RepositoryTarget, scope: Scope, data: Buffer) -> Reply:
+        asked = asked_of(self._plane, scope)
         if target.verb == "index":
             only_ready = decode_index_request(data)
-            entries = await self._plane.models.index()
+            entries = await self._plane.index(asked)
             return json_reply(encode_index([e for e in entries if not only_ready or e.state == ModelState.READY]))
-        control = self._plane.control
-        check_origin(headers)
+        control = self._plane.control(target.model, asked)
+        check_origin(scope["headers"])
         check_parameters(decode_change_request(data))
         await (control.load if target.verb == "load" else control.unload)(target.model)
         return json_reply(encode_changed(target.model, target.verb))

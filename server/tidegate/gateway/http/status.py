@@ -43,8 +43,7 @@ class StatusPages:
         ready = self._plane.ready
         models = [
             {"name": route.model, "version": route.version, "ready": state.ready, "reason": state.reason}
-            for versions in self._plane.routes.models.values()
-            for route in versions.values()
+            for route in self._plane.routes
             for state in (route.backend.readiness,)
         ]
         document = {"ready": ready, "leaving": self._plane.leaving, "models": models}

@@ -2,7 +2,8 @@
 is decoded once.
 
 So ``%2F`` stays inside a name, ``..`` is a name like any other, and a name becomes nothing but a key of the route
-table. The application behind the other paths is Starlette's; the Host header is read by neither.
+table. The application behind the other paths is Starlette's, which is told the same path; the Host header becomes no
+part of it (``addressee.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,11 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 import msgspec
+
+from tidegate.gateway.addressee import ServiceName
+
+SERVING = b"/serving/"
+"""What paths begin with that name a service before the protocol's own path: /serving/NAMESPACE/NAME/v2/…"""
 
 
 class InferTarget(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +59,14 @@ def infer_target(raw_path: bytes) -> InferTarget | GenerateTarget | None:
             model_name, colon, verb = decoded(name).rpartition(":")
             if colon and verb in ("predict", "explain"):
                 return InferTarget(model_name, v1=True, explain=verb == "explain")
+    return None
+
+
+def service_path(raw_path: bytes) -> tuple[ServiceName, bytes] | None:
+    """The service that a path names, and the protocol's path under it; None for every other path."""
+    match raw_path.split(b"/", 4):
+        case [b"", b"serving", namespace, name, rest] if rest.partition(b"/")[0] in (b"v1", b"v2"):
+            return ServiceName(decoded(namespace), decoded(name)), b"/" + rest
     return None
 
 
