@@ -1,4 +1,4 @@
-"""What the contract of an Actuator is held with: the actuators there are, each with workloads that it can run or not."""
+"""What the contract of an Actuator is held with: each kind there is, with workloads that it can run and cannot."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class ActuatorStage(ABC):
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         """What the subscriber was told."""
+        self._changed = asyncio.Event()
         self.actuator = self.make()
-        self.actuator.subscribe(lambda namespace, service: self.told.append((namespace, service)))
+        self.actuator.subscribe(self._tell)
 
     @abstractmethod
     def make(self) -> Actuator:
@@ -44,10 +45,13 @@ class ActuatorStage(ABC):
     async def until(self, holds: Callable[[Standings], object], service: str = "iris") -> Standings:
         """How the revisions stand once that holds. Between two looks something was told."""
         while not holds(standings := await self.standings(service)):
-            count = len(self.told)
-            while len(self.told) == count:
-                await asyncio.sleep(0.01)
+            self._changed.clear()
+            await self._changed.wait()
         return standings
+
+    def _tell(self, namespace: str, service: str) -> None:
+        self.told.append((namespace, service))
+        self._changed.set()
 
 
 class FakeStage(ActuatorStage):

@@ -103,7 +103,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, books.read(service), book),
+        *told(service, status, books.read(service), book, first=seen.book is None),
         *_written(service, status),
         *_ends(seen, replicas),
     ]
