@@ -54,6 +54,13 @@ class ActuatorStage(ABC):
         self._changed.set()
 
 
+def workload(content: str, number: int, replicas: int, service: str) -> Workload:
+    """A revision of that content, in the namespace ``default``."""
+    resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
+    model = {"modelFormat": {"name": "fake"}, "storageUri": content}
+    return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
+
+
 class FakeStage(ActuatorStage):
     """The one of the tests."""
 
@@ -63,15 +70,10 @@ class FakeStage(ActuatorStage):
         return self._fake
 
     def good(self, number: int = 1, replicas: int = 1, *, service: str = "iris") -> Workload:
-        return self._workload("good", number, replicas, service)
+        return workload("good", number, replicas, service)
 
     def bad(self, number: int = 1) -> Workload:
-        return self._workload("bad", number, 1, "iris")
+        return workload("bad", number, 1, "iris")
 
     async def close(self) -> None:
         self._fake.close()
-
-    def _workload(self, content: str, number: int, replicas: int, service: str) -> Workload:
-        resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
-        model = {"modelFormat": {"name": "fake"}, "storageUri": content}
-        return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
