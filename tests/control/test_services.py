@@ -615,3 +615,20 @@ async def test_a_number_is_never_given_again() -> None:
     await stage.settle()
     assert await stage.numbers() == [1, 3]
     await stage.stop()
+
+
+@in_virtual_time
+async def test_what_is_still_ending_is_not_forgotten() -> None:
+    """Its files are needed for as long as it has requests, however short the history is."""
+    stage = ServiceStage(ServiceSettings(keep_previous=0.0, history=1))
+    stage.actuator = FakeActuator(starts_in=1.0)
+    await stage.start()
+    for uri in "abcd":
+        await stage.apply(model_service(uri))
+        await stage.settle()
+    assert await stage.numbers() == [1, 2, 3, 4]
+    stage.actuator.gone(revision(1))
+    stage.actuator.gone(revision(2))
+    await stage.settle()
+    assert await stage.numbers() == [2, 3, 4]
+    await stage.stop()

@@ -11,9 +11,10 @@ from tidegate.control.services import conditions
 from tidegate.control.services.book import Book, TrackBook
 from tidegate.control.services.conditions import FALSE, TRUE, UNKNOWN, Condition
 from tidegate.control.services.not_yet import not_yet
+from tidegate.control.services.picture import Picture
 from tidegate.control.services.resolution import Resolution
 from tidegate.control.services.settings import ServiceSettings
-from tidegate.control.services.status import Picture, refused, status_of
+from tidegate.control.services.status import refused, status_of
 from tidegate.control.services.wish import wish_of
 from tidegate.resources.actuator import Phase, Standing
 from tidegate.resources.document import Document
