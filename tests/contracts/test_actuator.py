@@ -50,7 +50,8 @@ async def test_what_was_not_asked_for_does_not_run(stage: ActuatorStage) -> None
 async def test_running_is_noted_before_it_is_ready(stage: ActuatorStage) -> None:
     """The call does not wait for the model."""
     await stage.actuator.run(stage.good(replicas=2))
-    assert await stage.standings() == {1: Standing(Phase.STARTING, 0, 2)}
+    [(number, now)] = (await stage.standings()).items()
+    assert (number, now.phase, now.ready, now.wanted) == (1, Phase.STARTING, 0, 2)
 
 
 @on_every_stage

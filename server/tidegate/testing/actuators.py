@@ -1,4 +1,4 @@
-"""What the contract of an Actuator is held with: the actuators there are, each with workloads that it can run or not."""
+"""What the contract of an Actuator is held with: each kind there is, with workloads that it can run and cannot."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ class ActuatorStage(ABC):
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         """What the subscriber was told."""
+        self._changed = asyncio.Event()
         self.actuator = self.make()
-        self.actuator.subscribe(lambda namespace, service: self.told.append((namespace, service)))
+        self.actuator.subscribe(self._tell)
 
     @abstractmethod
     def make(self) -> Actuator:
@@ -44,10 +45,20 @@ class ActuatorStage(ABC):
     async def until(self, holds: Callable[[Standings], object], service: str = "iris") -> Standings:
         """How the revisions stand once that holds. Between two looks something was told."""
         while not holds(standings := await self.standings(service)):
-            count = len(self.told)
-            while len(self.told) == count:
-                await asyncio.sleep(0.01)
+            self._changed.clear()
+            await self._changed.wait()
         return standings
+
+    def _tell(self, namespace: str, service: str) -> None:
+        self.told.append((namespace, service))
+        self._changed.set()
+
+
+def workload(content: str, number: int, replicas: int, service: str) -> Workload:
+    """A revision of that content, in the namespace ``default``."""
+    resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
+    model = {"modelFormat": {"name": "fake"}, "storageUri": content}
+    return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
 
 
 class FakeStage(ActuatorStage):
@@ -59,15 +70,10 @@ class FakeStage(ActuatorStage):
         return self._fake
 
     def good(self, number: int = 1, replicas: int = 1, *, service: str = "iris") -> Workload:
-        return self._workload("good", number, replicas, service)
+        return workload("good", number, replicas, service)
 
     def bad(self, number: int = 1) -> Workload:
-        return self._workload("bad", number, 1, "iris")
+        return workload("bad", number, 1, "iris")
 
     async def close(self) -> None:
         self._fake.close()
-
-    def _workload(self, content: str, number: int, replicas: int, service: str) -> Workload:
-        resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
-        model = {"modelFormat": {"name": "fake"}, "storageUri": content}
-        return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
