@@ -152,12 +152,12 @@ class RunningRevision:
         return True
 
     async def _drained(self, lease: Lease) -> bool:
-        """Wait until its requests are answered; False where it is wished for again before they are."""
+        """Wait until its requests are answered; False where it was wished for again before they were."""
         idle = asyncio.ensure_future(lease.idle())
         await self._before(idle, lambda: self.wanted or self._hurried)
         idle.cancel()
         await asyncio.wait({idle})
-        return not self.wanted
+        return not self.wanted and (self._hurried or not lease.requests)
 
     async def _before(self, work: asyncio.Future[None], holds: Callable[[], bool]) -> bool:
         """Whether the work is over, once it is or a condition holds."""
