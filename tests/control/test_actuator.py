@@ -238,6 +238,26 @@ def test_one_whose_start_was_broken_off_starts_anew(wished_again_after: float) -
 
 
 @pytest.mark.parametrize("turns", range(16))
+def test_one_that_is_asked_for_in_the_moment_of_its_breaking_off_starts_anew(turns: int) -> None:
+    """In whichever turn of the loop that is."""
+
+    async def main() -> None:
+        stage = Stage()
+        await stage.actuator.run(workload())
+        await asyncio.sleep(0.5)
+        await stage.actuator.end(ONE)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.actuator.run(workload())
+        await asyncio.sleep(5.0)
+        assert (stage.stands(), stage.lives.alive) == (Standing(Phase.READY, 1, 1), 1)
+        await stage.ask()
+        await stage.actuator.stop()
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(16))
 def test_one_that_is_asked_for_in_the_moment_of_its_end_starts_anew(turns: int) -> None:
     """In whichever turn of the loop that is."""
 
