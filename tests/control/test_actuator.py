@@ -323,6 +323,7 @@ def test_a_crash_is_told_at_once_and_so_is_the_way_back() -> None:
     ("error", "reason"),
     [
         pytest.param(ModelLoadFailed("it is none"), "it is none", id="refused"),
+        pytest.param(ModelLoadFailed("it is\n  none"), "it is none", id="in several lines"),
         pytest.param(ValueError("a fault of ours"), "internal error; the server's log has the cause", id="our fault"),
     ],
 )

@@ -44,9 +44,10 @@ def standing_of(
         return Standing(Phase.ENDING, ready, 0, "it finishes what it has")
     if ready:
         return Standing(Phase.READY, ready, wanted)
-    reason = "it is being made" if readiness is None else readiness.reason
+    reason = "it is being made" if readiness is None else " ".join(readiness.reason.split())
     if failure is not None:
-        return Standing(Phase.FAILED, 0, wanted, failure.message if readiness is None or not reason else reason)
+        told = failure.message if readiness is None or not reason else reason
+        return Standing(Phase.FAILED, 0, wanted, " ".join(told.split()))
     return Standing(Phase.FAILED if hopeless else Phase.STARTING, 0, wanted, reason)
 
 
