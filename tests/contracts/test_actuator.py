@@ -9,10 +9,10 @@ import pytest
 
 from tidegate.protocol.errors import ShuttingDown
 from tidegate.resources.actuator import Phase, RevisionId, Standing
-from tidegate.testing.actuators import ActuatorStage, FakeStage, Standings
+from tidegate.testing.actuators import ActuatorStage, FakeStage, LocalStage, Standings
 from tidegate.testing.clock import run_virtual
 
-STAGES: tuple[type[ActuatorStage], ...] = (FakeStage,)
+STAGES: tuple[type[ActuatorStage], ...] = (FakeStage, LocalStage)
 Test = Callable[[ActuatorStage], Awaitable[None]]
 
 

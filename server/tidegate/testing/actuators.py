@@ -6,8 +6,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
+from tidegate.control.model import Model
+from tidegate.protocol.errors import ModelLoadFailed
+from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Actuator, Resolved, RevisionId, Standing, Workload
 from tidegate.testing.actuator import FakeActuator
+from tidegate.testing.lives import FakeLives
 from tidegate.testing.resolver import digest
 
 Standings = Mapping[int, Standing]
@@ -77,3 +82,26 @@ class FakeStage(ActuatorStage):
 
     async def close(self) -> None:
         self._fake.close()
+
+
+class LocalStage(ActuatorStage):
+    """The one of a machine, over models that live without processes."""
+
+    def make(self) -> Actuator:
+        self._local = LocalActuator(self._model, LocalActuatorSettings())
+        return self._local
+
+    def good(self, number: int = 1, replicas: int = 1, *, service: str = "iris") -> Workload:
+        return workload("good", number, replicas, service)
+
+    def bad(self, number: int = 1) -> Workload:
+        return workload("bad", number, 1, "iris")
+
+    async def close(self) -> None:
+        await self._local.stop()
+
+    async def _model(self, workload: Workload, log: Log) -> Model:
+        lives = FakeLives(workload.id.service)
+        if workload.resolved.digest == digest("bad"):
+            lives.error = ModelLoadFailed("it is no model")
+        return lives.next()
