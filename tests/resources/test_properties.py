@@ -14,6 +14,9 @@ import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from tidegate.control.services.revision import write
+from tidegate.control.services.wish import wish_of
+from tidegate.resources.actuator import Resolved
 from tidegate.resources.decode import decode, encode, inspect
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.faults import InvalidManifest
@@ -21,6 +24,7 @@ from tidegate.resources.inference_service import InferenceService, InferenceServ
 from tidegate.resources.kinds import KINDS, Kind
 from tidegate.resources.manifest import read_manifests
 from tidegate.resources.parts import part
+from tidegate.resources.revision import undone, without_digest
 from tidegate.resources.scalars import Amount, CountOrShare, Span
 from tidegate.resources.section import Section, Shape, fields_of, shape_of
 from tidegate.resources.translate import translate
@@ -190,3 +194,33 @@ def test_any_yaml_is_documents(lines: list[str]) -> None:
     """Of the parts that make YAML difficult, too."""
     for document in read_manifests("\n".join(lines).encode()):
         assert document.inspect().faults
+
+
+@st.composite
+def valid_documents(draw: st.DrawFn) -> dict[str, Any]:
+    """A service of either kind, without fault."""
+    if draw(st.booleans()):
+        return encode(draw(valid_services()))
+    document = draw(documents(KINDS[0]))
+    assume(not inspect(document).faults)
+    return document
+
+
+def kept(document: dict[str, Any], track: int) -> dict[str, Any]:
+    """The revision of one of a service's tracks."""
+    served = {**document, "metadata": {**document["metadata"], "namespace": "default", "uid": "u", "generation": 1}}
+    return write(served, wish_of(document).tracks[track], 7, Resolved("u", f"sha256:{'a' * 64}"))
+
+
+@given(valid_documents(), valid_documents(), st.data())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+def test_an_undo_is_what_the_revision_was(past: dict[str, Any], now: dict[str, Any], data: st.DataObject) -> None:
+    """Whatever the service was changed to: undone it is valid and has the template; undone again nothing changes."""
+    assume(past["kind"] == now["kind"])
+    track = data.draw(st.integers(0, len(wish_of(past).tracks) - 1))
+    revision = kept(past, track)
+    decode(revision, strict=True)
+    after = undone(now, revision)
+    assume(not inspect(after).faults)  # beside what is kept of now, a rule over several fields may speak against it
+    assert without_digest(wish_of(after).stable.template) == without_digest(revision["spec"]["template"])
+    assert undone(after, revision) == after

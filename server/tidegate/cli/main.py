@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "serve": """Serve model files and directories on this machine.
 
-Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, metrics and health on 8083,
+Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, the resource API on
+8082, metrics and health on 8083,
 all of them on 127.0.0.1 only. Ctrl-C or SIGTERM lets requests in flight end; once more ends at once.
 
     tidegate serve iris.joblib digits.onnx
@@ -67,6 +68,94 @@ Ends with 1 if a document is at fault.
 
     tidegate explain modelservice.spec.predictor.batcher
 """,
+    "apply": """Make resources as manifests describe them; fields that others have set are let be.
+
+All faults of all documents are told at once, and nothing is sent while there is one.
+
+    tidegate apply -f service.yaml --wait
+""",
+    "diff": """Show what `apply` would change; ends with 1 if that is anything, with 2 if it cannot be told.
+
+    tidegate diff -f service.yaml
+""",
+    "get": """Show resources: all of a kind, or those that are named.
+
+    tidegate get modelservices -o wide
+""",
+    "describe": """Tell all about resources: what they are to be, what they are, and what was told about them.
+
+    tidegate describe iris
+""",
+    "delete": """Delete resources, and wait until they are gone.
+
+    tidegate delete modelservice iris
+""",
+    "wait": """Wait until resources are as they are wanted; ends with 3 when they are not in time.
+
+    tidegate wait iris --for condition=Ready --timeout 2m
+""",
+    "scale": """Set the number of a service's replicas, which turns its autoscaling off.
+
+It stays at that until spec.predictor.replicas is taken away.
+
+    tidegate scale iris --replicas 3
+""",
+    "rollout history": """Show the revisions of a service that are kept.
+
+    tidegate rollout history iris
+""",
+    "rollout status": """Show how far a change of a service is, and wait until it is done.
+
+Ends with 3 when it is not in time, with 1 when it cannot be.
+
+    tidegate rollout status iris
+""",
+    "rollout undo": """Go back to an earlier revision of a service: to its model, and to the settings that it had.
+
+Replicas, scaling and labels stay as they are. While that revision still runs, its answers are back at once.
+
+    tidegate rollout undo iris --to-revision 1
+""",
+    "rollout restart": """Have a service's model looked up again; if it is another one by now, that is a new revision.
+
+    tidegate rollout restart iris
+""",
+    "events": """Show what was told about resources, the latest last.
+
+    tidegate events iris -w
+""",
+    "logs": """Show what the replicas of a service have written, as far as it is kept.
+
+    tidegate logs iris --tail 20 -f
+""",
+    "kubeconfig": """Write a kubeconfig for the server that commands ask; certificates and tokens are within it.
+
+    tidegate kubeconfig --output tidegate.kubeconfig
+""",
+    "config view": """Show which server commands ask, and with what; tokens are not shown.
+
+    tidegate config view --origin
+""",
+    "config get-contexts": """List the contexts of the configuration file.
+
+    tidegate config get-contexts
+""",
+    "config current-context": """Print the name of the context that is meant where no other is named.
+
+    tidegate config current-context
+""",
+    "config use-context": """Choose the context that is meant where no other is named.
+
+    tidegate config use-context laptop
+""",
+    "config set-context": """Keep a server, a namespace and what lets in there under a name.
+
+    tidegate config set-context laptop --server http://127.0.0.1:8082 --use
+""",
+    "config delete-context": """Take a context out of the configuration file.
+
+    tidegate config delete-context laptop
+""",
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.
@@ -85,6 +174,8 @@ and in bash
 GROUPS = {
     "keys": "Say who may use a server.",
     "models": "Look at models, on disk or being served.",
+    "rollout": "The revisions of a service: which there are, how a change goes, and the way back.",
+    "config": "Servers by name, and which of them is meant.",
 }
 
 HELP = """Serve models of any framework behind the Open Inference Protocol v2.
@@ -119,7 +210,9 @@ def build() -> App:
     groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
     for command, text in COMMANDS.items():
         group, _, name = command.rpartition(" ")
-        (groups[group] if group else app).command(f"tidegate.cli.{group or name}:{name}", name=name, help=text)
+        (groups[group] if group else app).command(
+            f"tidegate.cli.{group or name}:{name.replace('-', '_')}", name=name, help=text
+        )
     for one in groups.values():
         app.command(one)
     return app

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 from cyclopts import Parameter
 
@@ -52,7 +52,7 @@ def validate(
     output
         How to write it; json is a list with one entry per document.
     """
-    verdicts = [verdict for source, data in _texts(paths) for verdict in _judge(source, data, strict)]
+    verdicts = [verdict for source, data in texts(paths) for verdict in judge(source, data, strict)]
     if not verdicts:
         raise Failure("there is no document in it", "a manifest begins with apiVersion and kind")
     if output == "json":
@@ -61,7 +61,7 @@ def validate(
         print(json.dumps([_as_json(verdict) for verdict in verdicts], indent=2))
     else:
         for verdict in verdicts:
-            _show(verdict)
+            show(verdict)
     wrong = sum(bool(verdict.faults) for verdict in verdicts)
     if output == "text":
         told = f"{wrong} of {len(verdicts)} at fault" if wrong else "all in order" if len(verdicts) > 1 else "in order"
@@ -69,7 +69,12 @@ def validate(
     return Exit.FAILED if wrong else Exit.GOOD
 
 
-def _texts(paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def texts(paths: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """What is in the files, in those of directories, and in stdin (``-``), each with its name.
+
+    Raises:
+        Failure: one cannot be read, or a directory holds none.
+    """
     from tidegate.protocol.errors import shown
     from tidegate.resources.manifest import MAX_BYTES
 
@@ -94,7 +99,8 @@ def _files(path: Path) -> Sequence[Path]:
     return found
 
 
-def _judge(source: str, data: bytes, strict: bool) -> Iterator[Verdict]:
+def judge(source: str, data: bytes, strict: bool) -> Iterator[Verdict]:
+    """What is to be said of each document of a text."""
     from tidegate.resources.inference_service import InferenceService
     from tidegate.resources.manifest import read_manifests
     from tidegate.resources.translate import translate
@@ -118,14 +124,15 @@ def _judge(source: str, data: bytes, strict: bool) -> Iterator[Verdict]:
         )
 
 
-def _show(verdict: Verdict) -> None:
+def show(verdict: Verdict, file: TextIO | None = None) -> None:
+    """Write it line by line; to stdout, or else to ``file``."""
     where = verdict.document.line
     told = [(where(fault.path), "error", fault.message) for fault in verdict.faults]
     told += [(where(fault.path), "warning", fault.message) for fault in verdict.warnings]
     told += [(where(path), "note", message) for path, message in verdict.notes]
     number = f"document {verdict.document.number}: " if verdict.document.number > 1 else ""
     for line, severity, message in sorted(told, key=lambda each: each[0]):
-        print(f"{verdict.source}:{line}: {severity}: {number}{message}")
+        print(f"{verdict.source}:{line}: {severity}: {number}{message}", file=file)
 
 
 def _as_json(verdict: Verdict) -> dict[str, Any]:

@@ -68,12 +68,12 @@ _GRPC: dict[int, type[TidegateError]] = {
     GrpcStatus.RESOURCE_EXHAUSTED: OutOfMemory,
     GrpcStatus.FAILED_PRECONDITION: ModelLoadFailed,
     GrpcStatus.PERMISSION_DENIED: Forbidden,
+    GrpcStatus.UNAUTHENTICATED: Unauthenticated,
     GrpcStatus.ABORTED: SequenceLost,
     GrpcStatus.OUT_OF_RANGE: InvalidRequest,
     GrpcStatus.UNIMPLEMENTED: Unsupported,
     GrpcStatus.INTERNAL: ExecutionFailed,
     GrpcStatus.UNAVAILABLE: Unavailable,
-    GrpcStatus.UNAUTHENTICATED: Unauthenticated,
 }
 
 

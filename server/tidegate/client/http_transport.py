@@ -8,8 +8,8 @@ import httpx
 
 from tidegate.client.address import Address
 from tidegate.client.answers import ConnectionLost, ServerUnreachable
-from tidegate.client.events import EventReader
-from tidegate.client.http_calls import HttpAnswer, HttpMessage, is_events
+from tidegate.client.framing import EVENTS, Framing
+from tidegate.client.http_calls import HttpAnswer, HttpMessage
 from tidegate.client.settings import ClientSettings
 from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateError
 
@@ -17,8 +17,9 @@ from tidegate.protocol.errors import InvalidRequest, InvalidResponse, TidegateEr
 class HttpTransport:
     """One server. Connections are kept and used again, each by one call at a time."""
 
-    def __init__(self, address: Address, settings: ClientSettings) -> None:
+    def __init__(self, address: Address, settings: ClientSettings, framing: Framing = EVENTS) -> None:
         self._address = address
+        self._framing = framing
         self._most = settings.limits.max_inflated_bytes
         connections = settings.max_connections
         self._http = httpx.AsyncClient(
@@ -40,12 +41,12 @@ class HttpTransport:
         answer = await self._send(message, remaining)
         status, reason, headers = answer.status_code, answer.reason_phrase, answer.headers
         try:
-            if not (answer.is_success and is_events(headers)):
+            if not (answer.is_success and self._framing.applies(headers)):
                 yield HttpAnswer(status, reason, headers, await self._body(answer))
                 return
-            events = EventReader(self._most)
+            reader = self._framing.reader(self._most)
             async for part in answer.aiter_bytes():
-                for data in events.feed(part):
+                for data in reader.feed(part):
                     yield HttpAnswer(status, reason, headers, data)
         except (httpx.DecodingError, httpx.TransportError) as error:
             raise self._broken(error) from error

@@ -28,6 +28,8 @@ at the border, with the cause chained for the log; the cause never reaches the w
     ├── Unsupported                    501   UNIMPLEMENTED        known to the protocol, not to this server or model
     ├── ResourceExists                 409   ALREADY_EXISTS
     ├── ResourceConflict               409   ABORTED              it changed meanwhile: read it again
+    ├── ResourceInUse                  409   FAILED_PRECONDITION  something stands on it: end that first
+    ├── FieldConflict                  409   ABORTED              others own the fields: leave them, or force it
     ├── ResourceExpired                410   OUT_OF_RANGE         its past is no longer kept: list again
     ├── ModelManaged                   409   FAILED_PRECONDITION  a service's: change that instead
     ├── SequenceLost                   409   ABORTED              its state is gone: start the sequence again
@@ -52,8 +54,9 @@ at the border, with the cause chained for the log; the cause never reaches the w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class GrpcStatus(IntEnum):
@@ -89,6 +92,13 @@ class TidegateError(Exception):
         super().__init__(message)
         self.message = message
         self.retry_after = retry_after
+
+    @classmethod
+    def told(cls, message: str, *, retry_after: float | None = None) -> Self:
+        """The error in the words of a server, where the parts that a sentence is made of are not known."""
+        error = cls.__new__(cls)
+        TidegateError.__init__(error, message, retry_after=retry_after)
+        return error
 
 
 class InvalidRequest(TidegateError):
@@ -204,6 +214,8 @@ class ResourceConflict(TidegateError):
 
     http_status = 409
     grpc_status = GrpcStatus.ABORTED
+    held: str = ""
+    wanted: str = ""
 
     def __init__(self, resource: str, field: str, held: str, wanted: str) -> None:
         super().__init__(
@@ -211,6 +223,26 @@ class ResourceConflict(TidegateError):
         )
         self.held = held
         self.wanted = wanted
+
+
+class ResourceInUse(TidegateError):
+    http_status = 409
+    grpc_status = GrpcStatus.FAILED_PRECONDITION
+
+
+class FieldConflict(TidegateError):
+    """Fields that others have set. ``conflicts`` has each field with its owner, or what was said of him."""
+
+    http_status = 409
+    grpc_status = GrpcStatus.ABORTED
+    conflicts: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
+        told = [f"{shown(field, 160)} is owned by '{shown(owner)}'" for field, owner in conflicts[:10]]
+        more = [f"and {len(conflicts) - 10} more"] if len(conflicts) > 10 else []
+        noun = "conflict" if len(conflicts) == 1 else "conflicts"
+        super().__init__(f"apply failed with {len(conflicts)} {noun}: {'; '.join(told + more)}")
+        self.conflicts = tuple(conflicts)
 
 
 class ResourceExpired(TidegateError):

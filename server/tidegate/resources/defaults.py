@@ -29,7 +29,7 @@ def apply_defaults(resource: Resource) -> Resource:
     _rename_mode(document)
     formats: list[str] = []
     for _, component in components(document):
-        _replace_framework(component)
+        rename_frameworks(component)
         if model := part(component, "model"):
             _fill_protocol(model)
             formats.append(model["modelFormat"]["name"])
@@ -46,7 +46,8 @@ def _rename_mode(document: Part) -> None:
         annotations[key] = MODES[annotations[key]]
 
 
-def _replace_framework(component: dict[str, Any]) -> None:
+def rename_frameworks(component: dict[str, Any]) -> None:
+    """Put a component's old keys in the one form, in place."""
     for key in FRAMEWORKS:
         if key in component:
             told = component.pop(key)

@@ -50,7 +50,9 @@ class ServingRevisionSpec(Section):
     generation: Count
     """The service's generation that it was made for."""
     template: dict[str, Any]
-    """Those fields of the service's spec that form a revision."""
+    """Those fields of the service's spec that form a revision, in the schema of a ModelService."""
+    source: dict[str, Any] = {}
+    """The same in the schema of an InferenceService, where the service is one."""
     resolved: ResolvedModel
     """What the reference to the model meant."""
     hash: str

@@ -16,19 +16,27 @@ import select
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple, Self
 
+from tidegate.cli import options
+
 PATIENCE = 60.0
 """Seconds after which a command that prints nothing is hanging; nothing is measured by it."""
 
-DEFAULTS = {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:8081", "status": "127.0.0.1:8083"}
-NOBODY = {"http": "127.0.0.1:1", "grpc": "127.0.0.1:2", "status": "127.0.0.1:3"}
+DEFAULTS = {"http": "127.0.0.1:8080", "grpc": "127.0.0.1:8081", "admin": "127.0.0.1:8082", "status": "127.0.0.1:8083"}
+NOBODY = {"http": "127.0.0.1:1", "grpc": "127.0.0.1:2", "admin": "127.0.0.1:4", "status": "127.0.0.1:3"}
 """Where no server listens, for the commands of a page that come before its server."""
 
 TERMINAL = {"TERM": "dumb", "NO_COLOR": "1"}
-FREE_PORTS = {f"TIDEGATE_SERVE_{port}_PORT": "0" for port in ("HTTP", "GRPC", "STATUS")}
+FREE_PORTS = {
+    f"TIDEGATE_SERVE_{option.name.upper()}": "0"
+    for group in options.DEFAULTS.groups
+    for option in fields(group)  # type: ignore[arg-type]
+    if option.name.endswith("_port")
+}
 
 
 class File(NamedTuple):
@@ -94,6 +102,7 @@ class Reader:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
         path = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         self._environment = inherited | TERMINAL | FREE_PORTS | {"PATH": path, "HOME": str(directory)}
+        self._environment["XDG_CONFIG_HOME"] = str(directory / ".config")
         self._addresses = NOBODY
         self._files: dict[str, str] = {}
         self._server: subprocess.Popen[str] | None = None
@@ -150,6 +159,8 @@ class Reader:
         """What a terminal shows of it, which is what the page's reader sees."""
         terminal, end = pty.openpty()
         environment = self._environment | {"TIDEGATE_INFER_URL": f"http://{self._addresses['http']}"}
+        if self._server is not None:  # before it, a page may show where servers are looked for
+            environment["TIDEGATE_SERVER"] = f"http://{self._addresses['admin']}"
         with open(terminal, "rb", buffering=0) as screen:
             process = subprocess.Popen(
                 ["bash", "-c", command], stdin=end, stdout=end, stderr=end,
@@ -179,7 +190,7 @@ class Reader:
             said = prose.read()
         events = {event["event"]: event for event in map(json.loads, lines)}
         assert "ready" in events, f"$ {command}\n{said}"
-        self._addresses = {port: events["listening"][port] for port in DEFAULTS}
+        self._addresses = NOBODY | {port: events["listening"][port] for port in DEFAULTS if port in events["listening"]}
         self._write_files()
         return "".join(lines) if "-o json" in command else said
 

@@ -1,0 +1,139 @@
+"""``tidegate apply``: manifests made true at a server."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.target import HERE, Session, Target, connect
+
+if TYPE_CHECKING:
+    from tidegate.cli.manifests import Object
+    from tidegate.cli.waiting import Deadline
+    from tidegate.client.resource_calls import Document
+
+FILES = Parameter(alias="-f", negative=(), show_default=False, show_env_var=False, allow_leading_hyphen=True)
+"""How a command is given manifests."""
+
+
+def apply(
+    *,
+    filename: Annotated[tuple[str, ...], FILES] = (),
+    dry_run: Annotated[Literal["none", "client", "server"], Parameter()] = "none",
+    force_conflicts: Annotated[bool, Parameter(negative=())] = False,
+    wait: Annotated[bool, Parameter(negative=())] = False,
+    timeout: str = "5m",
+    target: Target = HERE,
+) -> int:
+    """Make resources as manifests describe them; fields that others have set are let be.
+
+    Parameters
+    ----------
+    filename
+        A file, a directory (its .yaml, .yml and .json), or - for stdin. Once per file.
+    dry_run
+        client: only say what would be sent; server: let the server check it all, and write nothing.
+    force_conflicts
+        Take over fields that somebody else has set.
+    wait
+        Wait until the services are ready; ends with 3 when they are not in time.
+    timeout
+        How long: 30s, 5m, or seconds.
+    """
+    from tidegate.cli.manifests import read_objects
+    from tidegate.cli.waiting import parse_deadline
+    from tidegate.client import ServerUnreachable
+    from tidegate.protocol.errors import TidegateError, Unauthenticated
+
+    deadline = parse_deadline(timeout)
+    with connect(target) as session:
+        objects = read_objects(session, filename)
+        failed = 0
+        for each in objects:
+            try:
+                print(f"{each.label} {_apply(session, each, dry_run, force_conflicts)}", flush=True)
+            except (ServerUnreachable, Unauthenticated):  # so will it be with the rest
+                raise
+            except TidegateError as error:
+                failed += 1
+                _tell(each, error)
+        if failed:
+            raise Failure(f"{failed} of {len(objects)} resource{'s' * (len(objects) > 1)} not applied", _hint(objects))
+        if wait and dry_run == "none":
+            _wait(session, objects, deadline)
+    return Exit.GOOD
+
+
+def _apply(session: Session, each: Object, dry_run: str, force: bool) -> str:
+    """What became of it, in kubectl's words."""
+    from tidegate.cli.ownership import taken_back
+    from tidegate.client.resource_calls import version_of
+    from tidegate.protocol.errors import NotFound
+
+    resources, where = session.resources, each.namespace
+    try:
+        before = resources.get(each.kind, each.name, where)
+    except NotFound:
+        before = None
+    if dry_run == "client":
+        return f"{'created' if before is None else 'configured'} (dry run)"
+    if before is not None and (managed := taken_back(before)) is not None:
+        if dry_run == "server":
+            force = True
+        else:
+            change = [
+                {"op": "replace", "path": "/metadata/managedFields", "value": managed},
+                {"op": "replace", "path": "/metadata/resourceVersion", "value": version_of(before)},
+            ]
+            resources.patch(each.kind, each.name, change, where)
+    written = resources.apply(each.kind, each.document, where, force=force, dry_run=dry_run == "server")
+    for warning in written.warnings:
+        print(f"warning: {each.label}: {warning}", file=sys.stderr)
+    return outcome(before, written.document) + (" (server dry run)" if dry_run == "server" else "")
+
+
+def outcome(before: Document | None, after: Document) -> str:
+    """Whether a resource is new, was changed in what somebody wants of it, or is as it was."""
+    from tidegate.cli.documents import wanted
+
+    if before is None:
+        return "created"
+    return "unchanged" if wanted(before) == wanted(after) else "configured"
+
+
+def _tell(each: Object, error: Exception) -> None:
+    """All causes, a line each, where the manifest has them; or the sentence."""
+    from tidegate.client import Rejected
+    from tidegate.protocol.errors import FieldConflict
+
+    place = f"{each.source}:{each.line}"
+    if isinstance(error, FieldConflict):
+        for field, owner in error.conflicts:
+            print(f"{place}: error: {each.label}: {field.lstrip('.')}: {owner}", file=sys.stderr)
+        print(f"{place}: hint: --force-conflicts takes these fields over", file=sys.stderr)
+    elif isinstance(error, Rejected) and error.causes:
+        for cause in error.causes:
+            known = cause.field and not cause.message.startswith(cause.field)
+            told = f"{cause.field}: {cause.message}" if known else cause.message
+            print(f"{place}: error: {told}", file=sys.stderr)
+    else:
+        print(f"{place}: error: {each.label}: {error}", file=sys.stderr)
+
+
+def _hint(objects: list[Object]) -> str:
+    return "the others were" if len(objects) > 1 else ""
+
+
+def _wait(session: Session, objects: list[Object], deadline: Deadline) -> None:
+    from tidegate.cli.goals import Condition
+    from tidegate.cli.kinds import SERVICES
+    from tidegate.cli.waiting import wait_for
+
+    for each in objects:
+        if each.kind.kind in SERVICES:
+            here = Session(session.resources, session.server, each.namespace, session.named)
+            wait_for(here, each.kind, each.name, Condition("Ready"), deadline)
+            print(f"{each.label} ready", flush=True)

@@ -1,0 +1,200 @@
+"""``tidegate rollout``: the revisions of a service, and the way back to one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.target import HERE, Session, Target, connect
+
+if TYPE_CHECKING:
+    from tidegate.client.resource_calls import Document
+    from tidegate.client.resource_type import ResourceType
+
+ATTEMPTS = 5
+"""Writes of an undo, each after a new look at a service that somebody else has changed meanwhile."""
+NAME = Parameter(show_env_var=False)
+REVISION = Parameter(validator=Number(gte=1), show_default=False, show_env_var=False)
+
+
+def history(
+    service: Annotated[str, NAME],
+    /,
+    *,
+    revision: Annotated[int | None, REVISION] = None,
+    target: Target = HERE,
+) -> None:
+    """Show the revisions of a service that are kept.
+
+    Parameters
+    ----------
+    service
+        NAME or KIND/NAME.
+    revision
+        Show what this one is made of.
+    """
+    from tidegate.cli.documents import dump
+    from tidegate.cli.history import COLUMNS, chosen, rows_of
+    from tidegate.cli.tables import lines_of
+
+    with connect(target) as session:
+        kind, document = _service(session, service)
+        revisions = revisions_of(session, document)
+        if revision is not None:
+            found = chosen(document, revisions, revision)
+            print(dump({"metadata": {"name": found["metadata"]["name"]}, "spec": found["spec"]}, "yaml"), end="")
+            return
+        if not revisions:
+            print(f"{kind.kind.lower()}/{document['metadata']['name']} has no revision yet", file=sys.stderr)
+            return
+        print("\n".join(lines_of(COLUMNS, list(rows_of(document, revisions, time.time())))))
+
+
+def status(
+    service: Annotated[str, NAME],
+    /,
+    *,
+    watch: Annotated[bool, Parameter(alias="-w")] = True,
+    timeout: str = "5m",
+    target: Target = HERE,
+) -> int:
+    """Show how far a change of a service is, and wait until it is done.
+
+    Ends with 3 when it is not in time, with 1 when it cannot be.
+
+    Parameters
+    ----------
+    service
+        NAME or KIND/NAME.
+    watch
+        Wait until it is done.
+    timeout
+        How long: 30s, 5m, or seconds.
+    """
+    from tidegate.cli.found import label
+    from tidegate.cli.goals import Verdict
+    from tidegate.cli.history import settled
+    from tidegate.cli.waiting import parse_deadline, wait_until
+
+    deadline = parse_deadline(timeout)
+    with connect(target) as session:
+        kind, document = _service(session, service)
+        name = document["metadata"]["name"]
+
+        def decide(found: Document | None) -> Verdict:
+            if found is None:
+                raise Failure(f"{label(kind, name)} was deleted")
+            return settled(found)
+
+        if watch:
+            document = wait_until(session, kind, name, decide, deadline) or document
+        verdict = decide(document)
+        print(f"{label(kind, name)} {'rolled out' if verdict.met else 'is not rolled out yet'}: {verdict.told}")
+        return Exit.GOOD if verdict.met else Exit.NOT_READY
+
+
+def undo(
+    service: Annotated[str, NAME],
+    /,
+    *,
+    to_revision: Annotated[int | None, REVISION] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), show_env_var=False)] = False,
+    target: Target = HERE,
+) -> None:
+    """Go back to an earlier revision of a service: to its model, and to the settings that it had.
+
+    Replicas, scaling and labels stay as they are. While that revision still runs, its answers are back at once.
+
+    Parameters
+    ----------
+    service
+        NAME or KIND/NAME.
+    to_revision
+        Which one; without it the one before.
+    dry_run
+        Only show what would change.
+    """
+    from tidegate.cli.found import label, space
+    from tidegate.cli.history import changes, chosen, number_of
+    from tidegate.cli.ownership import UNDO
+    from tidegate.protocol.errors import ResourceConflict
+    from tidegate.resources.revision import undone
+
+    with connect(target) as session:
+        for attempt in range(ATTEMPTS):
+            kind, before = _service(session, service)
+            revision = chosen(before, revisions_of(session, before), to_revision)
+            wished = undone(before, revision)
+            differences = list(changes(before["spec"], wished["spec"], "spec"))
+            named = f"{label(kind, before['metadata']['name'])}"
+            if not differences:
+                print(f"{named} is what revision {number_of(revision)} was already")
+                return
+            if not dry_run:
+                try:
+                    session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
+                except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
+                    if attempt + 1 == ATTEMPTS:
+                        raise
+                    continue
+            print(f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}")
+            for path, old, new in differences:
+                print(f"  {path}: {_shown(old)} → {_shown(new)}")
+            return
+
+
+def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
+    """Have a service's model looked up again; if it is another one by now, that is a new revision.
+
+    Parameters
+    ----------
+    service
+        NAME or KIND/NAME.
+    """
+    from tidegate.cli.found import label, space
+    from tidegate.resources.revision import RESTARTED_AT, timestamp
+
+    with connect(target) as session:
+        kind, document = _service(session, service)
+        name = document["metadata"]["name"]
+        patch = {"metadata": {"annotations": {RESTARTED_AT: timestamp(time.time())}}}
+        session.resources.patch(kind, name, patch, space(session, kind))
+        print(f"{label(kind, name)} restarted")
+
+
+def _service(session: Session, word: str) -> tuple[ResourceType, Document]:
+    from tidegate.cli.found import fetch, meant
+    from tidegate.cli.kinds import SERVICES, read_names
+
+    named = meant(session, [word], read_names)[0]
+    kind, document = fetch(session, named) if named.name else (named.kind, {})
+    if kind is None or kind.kind not in SERVICES or not document:
+        raise Failure(f"'{word}' is no service, and only services have revisions", "NAME or KIND/NAME", Exit.USAGE)
+    return kind, document
+
+
+def revisions_of(session: Session, service: Document) -> list[Document]:
+    """The revisions of a service that are kept, the oldest first."""
+    from tidegate.cli.history import SERVICE_LABEL, of_service
+    from tidegate.cli.kinds import find_type, known_types
+    from tidegate.client.resource_calls import Selection
+
+    kind = find_type("ServingRevision", known_types())
+    metadata = service["metadata"]
+    selection = Selection(metadata.get("namespace") or session.namespace, f"{SERVICE_LABEL}={metadata['name']}")
+    return of_service(session.resources.list(kind, selection).items, service)
+
+
+def _shown(value: Any) -> str:
+    import msgspec
+
+    from tidegate.protocol.errors import shown
+
+    if value is None:
+        return "none"
+    return shown(value if isinstance(value, str) else msgspec.json.encode(value).decode(), 200)

@@ -1,0 +1,203 @@
+"""The shell around ``plan``: it watches, looks at each service that something changed for, and does what is planned.
+
+Level-based: it acts on what there is, not on what happened, so that a lost notice or a restart costs a look and nothing
+else. What goes wrong with one service is tried again for that one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from tidegate.control.services.actions import (
+    Action,
+    CreateRevision,
+    DeleteRevision,
+    End,
+    Publish,
+    Record,
+    Resolve,
+    Run,
+    Withdraw,
+    WriteStatus,
+)
+from tidegate.control.services.book import Book
+from tidegate.control.services.plan import Seen, plan
+from tidegate.control.services.resolutions import Resolutions
+from tidegate.control.services.settings import ServiceSettings
+from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
+from tidegate.control.services.turns import Name, Turns
+from tidegate.protocol.errors import ResourceConflict, ResourceNotFound, ShuttingDown, TidegateError
+from tidegate.resources.actuator import Actuator, Resolver
+from tidegate.resources.document import Document, GroupKind, Key, key_of
+from tidegate.resources.store import ChangeType, Store
+from tidegate.resources.traffic import Traffic
+
+log = logging.getLogger(__name__)
+_FILES = Name("", "")
+"""Looked at like a service: which content is kept. No service has this name."""
+
+
+class Reconciler:
+    """Everything is called in the event loop in which it was started."""
+
+    def __init__(
+        self,
+        store: Store,
+        actuator: Actuator,
+        resolver: Resolver,
+        *,
+        publish: Callable[[Traffic], None],
+        withdraw: Callable[[str, str], None],
+        settings: ServiceSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``publish(traffic)`` and ``withdraw(namespace, service)`` are called in the event loop, and do not wait."""
+        self._store = store
+        self._actuator = actuator
+        self._publish = publish
+        self._withdraw = withdraw
+        self._settings = settings or ServiceSettings()
+        self._clock = clock
+        self._shelf = Shelf()
+        self._turns = Turns(self._look, self._settings)
+        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock)
+        self._published: dict[Name, Traffic] = {}
+        self._books: dict[Name, tuple[str, Book]] = {}
+        """What was decided when it was published last, for the service of a uid."""
+        self._watches: list[asyncio.Task[None]] = []
+        self._files_due = True
+
+    async def start(self) -> None:
+        """Begin to watch. Returns once every service that is stored has been looked at once.
+
+        Raises:
+            StateUnavailable, ShuttingDown: what is stored cannot be read.
+        """
+        versions: dict[GroupKind, str] = {}
+        for kind in KINDS:  # nobody is looked at before all is known: what is missing would be made anew
+            page = await self._store.list(kind)
+            self._shelf.replace(kind, page.items, page.version)
+            versions[kind] = page.version
+        self._actuator.subscribe(lambda namespace, service: self._turns.ask(Name(namespace, service)))
+        for kind, version in versions.items():
+            self._watches.append(asyncio.create_task(self._watch(kind, version), name=f"watch {kind.name}"))
+        for name in (_FILES, *self._shelf.names()):
+            self._turns.ask(name)
+        await self._turns.idle()
+
+    async def stop(self) -> None:
+        """End every task of it. What runs goes on running: ending it is the actuator's."""
+        for watch in self._watches:
+            watch.cancel()
+        if self._watches:
+            await asyncio.wait(self._watches)
+        await self._turns.stop()
+        await self._resolutions.stop()
+
+    async def _watch(self, kind: GroupKind, version: str) -> None:
+        """Note every change of a kind, for ever: where the log is lost, by a list."""
+        failures = 0
+        while True:
+            try:
+                version = version or await self._list(kind)
+                async with self._store.watch(kind, since=version) as changes:
+                    async for change in changes:
+                        version, failures = change.version, 0
+                        self._changed(self._shelf.change(change), gone=change.type is ChangeType.DELETED)
+            except ShuttingDown:
+                return
+            except Exception as error:
+                expected = isinstance(error, TidegateError)
+                log.warning("watch of %s: %s", kind.name, error, exc_info=None if expected else error)
+                version = ""
+            failures += 1
+            await asyncio.sleep(self._settings.pause(failures))
+
+    async def _list(self, kind: GroupKind) -> str:
+        """Note all of a kind. Returns the version to watch from."""
+        page = await self._store.list(kind)
+        for name in self._shelf.replace(kind, page.items, page.version):
+            self._changed(name, gone=kind == REVISIONS)
+        return page.version
+
+    def _changed(self, name: Name | None, *, gone: bool) -> None:
+        if name is None:
+            return
+        self._turns.ask(name)
+        if gone:
+            self._files_due = True
+            self._turns.ask(_FILES)
+
+    def _found_out(self, name: Name) -> None:
+        self._turns.ask(name)
+        if self._files_due:
+            self._turns.ask(_FILES)
+
+    async def _look(self, name: Name) -> None:
+        if name == _FILES:
+            if self._files_due:
+                self._files_due = not await self._resolutions.keep(self._shelf.digests)
+            return
+        standings = await self._actuator.observe(name.namespace, name.name)
+        services = self._shelf.services(name)
+        served = services[0] if services else None
+        seen = Seen(
+            namespace=name.namespace,
+            name=name.name,
+            service=served,
+            rivals=tuple(services[1:]),
+            revisions=tuple(self._shelf.revisions(name)),
+            standings=standings,
+            resolutions=self._resolutions.of(name),
+            book=self._remembered(name, served),
+        )
+        now = self._clock()
+        planned = plan(seen, self._settings, now)
+        try:
+            for action in planned.actions:
+                if isinstance(action, Publish | Withdraw):
+                    self._remember(name, served, planned.book)
+                await self._do(name, served, action)
+        except (ResourceConflict, ResourceNotFound):
+            return  # somebody was faster: the watch tells of it, and then it is looked at again
+        self._resolutions.forget(name, planned.unresolved)
+        self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)
+
+    def _remembered(self, name: Name, service: Document | None) -> Book | None:
+        held = self._books.get(name)
+        return held[1] if held is not None and service is not None and service["metadata"]["uid"] == held[0] else None
+
+    def _remember(self, name: Name, service: Document | None, book: Book | None) -> None:
+        if service is None:
+            self._books.pop(name, None)
+        elif book is not None:
+            self._books[name] = (service["metadata"]["uid"], book)
+
+    async def _do(self, name: Name, service: Document | None, action: Action) -> None:
+        match action:
+            case Resolve():
+                self._resolutions.ask(name, action)
+            case CreateRevision(document):
+                self._shelf.take(await self._store.create(document))
+            case Run(workload):
+                await self._actuator.run(workload)
+            case End(revision):
+                await self._actuator.end(revision)
+            case Publish(traffic):
+                if self._published.get(name) != traffic:
+                    self._published[name] = traffic
+                    self._publish(traffic)
+            case Withdraw():
+                if self._published.pop(name, None) is not None:
+                    self._withdraw(action.namespace, action.service)
+            case WriteStatus(document):
+                self._shelf.take(await self._store.replace_status(document))
+            case DeleteRevision(namespace, revision):
+                await self._store.delete(Key(REVISIONS, namespace, revision))
+            case Record(severity, reason, message):
+                assert service is not None
+                uid = service["metadata"]["uid"]
+                await self._store.record(key_of(service), uid, severity, reason, message)

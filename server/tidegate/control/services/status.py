@@ -1,0 +1,301 @@
+"""The status of a service, in KServe's form for both kinds, and what tidegate tells beside it. Pure.
+
+``Ready`` says whether the service answers: it stays True while a new revision cannot be loaded and the old one serves.
+Whether the newest revision is the one that answers is ``LatestDeploymentReady``, and in words ``modelStatus``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tidegate.control.services import book as books
+from tidegate.control.services import conditions
+from tidegate.control.services.book import Book
+from tidegate.control.services.conditions import FALSE, TRUE, UNKNOWN, Condition
+from tidegate.control.services.resolution import Resolution
+from tidegate.control.services.revision import Revision, resolved_document
+from tidegate.control.services.settings import ServiceSettings
+from tidegate.control.services.traffic import candidate
+from tidegate.control.services.wish import Wish
+from tidegate.resources.actuator import Phase, Standing
+from tidegate.resources.document import Document, key_of
+from tidegate.resources.parts import part
+from tidegate.resources.revision import STABLE, name_of, timestamp
+
+MOST = 1024
+"""Characters of a message in a condition."""
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """All that a status tells of."""
+
+    service: Document
+    wish: Wish
+    book: Book
+    newest: Mapping[str, int]
+    revisions: Mapping[int, Revision]
+    standings: Mapping[int, Standing]
+    replicas: Mapping[int, int]
+    """How many each revision is to have."""
+    failures: Mapping[str, Resolution]
+    now: float
+
+    @property
+    def name(self) -> str:
+        name: str = self.service["metadata"]["name"]
+        return name
+
+    def named(self, number: int) -> str:
+        return name_of(self.name, number) if number else ""
+
+    def ready(self, number: int) -> int:
+        """Replicas of a revision that take requests."""
+        return self.standings[number].ready if number in self.standings else 0
+
+    def failure(self, track: str) -> tuple[str, str]:
+        """Why the newest revision of a track cannot be loaded, in a word and in a sentence; "" twice if it can."""
+        if track in self.failures:
+            return self.failures[track].kind, self.failures[track].failure
+        standing = self.standings.get(self.newest.get(track, 0))
+        if standing is not None and standing.phase is Phase.FAILED:
+            return "ModelLoadFailed", standing.reason
+        return "", ""
+
+
+def status_of(picture: Picture, settings: ServiceSettings) -> Document:
+    """The whole status."""
+    before = part(picture.service, "status")
+    metadata = picture.service["metadata"]
+    url = f"{settings.base}/serving/{key_of(picture.service).namespace}/{metadata['name']}"
+    status: Document = {
+        "observedGeneration": metadata["generation"],
+        "conditions": conditions.documents(
+            _conditions(picture), before.get("conditions") or [], timestamp(picture.now)
+        ),
+        "url": url,
+        "address": {"url": url},
+        "components": {"predictor": _predictor(picture, url)},
+        "modelStatus": _model_status(picture, STABLE, part(before, "modelStatus")),
+        "replicas": sum(picture.ready(number) for number in picture.book.with_traffic),
+        "selector": f"serving.kserve.io/inferenceservice={metadata['name']}",
+        books.FIELD: books.write(picture.book),
+    }
+    if picture.wish.canaries:
+        status["canaryStatuses"] = _canaries(picture, before)
+    if resolved := _resolved(picture):
+        status["resolved"] = resolved
+    return status
+
+
+def refused(service: Document, reason: str, message: str, now: float) -> Document:
+    """The status of a service that is not looked after: nothing of it changes but that this is said."""
+    before = part(service, "status")
+    said = [Condition(name, FALSE, reason, message[:MOST]) for name in ("Ready", "PredictorReady")]
+    others = [told for told in before.get("conditions") or [] if told["type"] not in ("Ready", "PredictorReady")]
+    told = conditions.documents(said, before.get("conditions") or [], timestamp(now))
+    model = {"transitionStatus": "InvalidSpec"}
+    return {
+        **before,
+        "observedGeneration": service["metadata"]["generation"],
+        "conditions": sorted([*others, *told], key=lambda told: str(told["type"])),
+        "modelStatus": {**part(before, "modelStatus"), **model},
+    }
+
+
+def _conditions(picture: Picture) -> list[Condition]:
+    predictor, routes = _predictor_ready(picture), _routed(picture)
+    ingress = Condition("IngressReady", TRUE)
+    told = [
+        predictor,
+        ingress,
+        conditions.both("Ready", predictor, ingress),
+        routes,
+        msgspec.structs.replace(routes, type="PredictorRouteReady"),
+        _configured(picture),
+        _latest(picture),
+    ]
+    if picture.wish.stopped:
+        told.append(Condition("Stopped", TRUE, "Stopped", "it is to have no replicas", "Info"))
+    if picture.wish.canaries:
+        told.append(_canaries_ready(picture))
+    if picture.wish.unhonoured:
+        message = "; ".join(picture.wish.unhonoured)
+        told.append(Condition("FieldsHonoured", FALSE, "NotHonoured", message[:MOST], "Info"))
+    return told
+
+
+def _predictor_ready(picture: Picture) -> Condition:
+    name = "PredictorReady"
+    if picture.wish.stopped:
+        return Condition(name, FALSE, "Stopped", "it is stopped: it is to have no replicas")
+    if any(picture.ready(number) for number in picture.book.with_traffic):
+        return Condition(name, TRUE)
+    reason, message = picture.failure(STABLE)
+    if reason:
+        return Condition(name, FALSE, reason, message[:MOST])
+    rolledout = picture.standings.get(picture.book.rolledout)
+    if rolledout is not None and rolledout.phase is Phase.FAILED:
+        return Condition(name, FALSE, "RuntimeUnhealthy", rolledout.reason[:MOST])
+    return Condition(name, UNKNOWN, "Deploying", why_unready(picture))
+
+
+def why_unready(picture: Picture) -> str:
+    """Why no revision can answer, in a sentence."""
+    if picture.wish.stopped:
+        return "it is stopped: it is to have no replicas"
+    if message := picture.failure(STABLE)[1]:
+        return message
+    number = picture.book.rolledout or picture.newest.get(STABLE, 0)
+    standing = picture.standings.get(number)
+    if standing is not None and standing.reason:
+        return standing.reason
+    return f"revision {number} is starting" if number else "its model is being resolved"
+
+
+def _routed(picture: Picture) -> Condition:
+    if picture.book.shares:
+        return Condition("RoutesReady", TRUE)
+    return Condition("RoutesReady", UNKNOWN, "NoTraffic", why_unready(picture)[:MOST])
+
+
+def _configured(picture: Picture) -> Condition:
+    name = "PredictorConfigurationReady"
+    if STABLE in picture.failures:
+        return Condition(name, FALSE, picture.failures[STABLE].kind, picture.failures[STABLE].failure[:MOST])
+    if picture.newest.get(STABLE):
+        return Condition(name, TRUE)
+    return Condition(name, UNKNOWN, "Resolving", "its model is being resolved")
+
+
+def _latest(picture: Picture) -> Condition:
+    name = "LatestDeploymentReady"
+    number = picture.newest.get(STABLE, 0)
+    reason, message = picture.failure(STABLE)
+    if reason:
+        return Condition(name, FALSE, reason, message[:MOST])
+    if picture.ready(number):
+        return Condition(name, TRUE)
+    if picture.wish.stopped:
+        return Condition(name, UNKNOWN, "Stopped", "it is to have no replicas")
+    waits = f"revision {number} is not ready" if number else "its model is being resolved"
+    return Condition(name, UNKNOWN, "Deploying", waits)
+
+
+def _canaries_ready(picture: Picture) -> Condition:
+    waiting = [track.name for track in picture.wish.canaries if not picture.ready(picture.newest.get(track.name, 0))]
+    if not waiting:
+        return Condition("CanaryPredictorReady", TRUE, severity="Info")
+    failed = [message for name in waiting if (message := picture.failure(name)[1])]
+    status, reason = (FALSE, "ModelLoadFailed") if failed else (UNKNOWN, "Deploying")
+    message = "; ".join(failed) or f"not ready: {', '.join(waiting)}"
+    return Condition("CanaryPredictorReady", status, reason, message[:MOST], "Info")
+
+
+def _predictor(picture: Picture, url: str) -> Document:
+    book = picture.book
+    track = book.tracks.get(STABLE)
+    names = {
+        "latestCreatedRevision": picture.named(track.created if track else 0),
+        "latestReadyRevision": picture.named(candidate(book)),
+        "latestRolledoutRevision": picture.named(book.rolledout),
+        "previousRolledoutRevision": picture.named(book.previous),
+    }
+    told: Document = {field: name for field, name in names.items() if name}
+    traffic = _traffic(picture)
+    return (
+        told
+        | ({"traffic": traffic} if traffic else {})
+        | {"url": url, "restUrl": f"{url}/v2/models/{picture.name}", "address": {"url": url}}
+    )
+
+
+def _traffic(picture: Picture) -> list[Document]:
+    """KServe's list: the rolled-out revision, what is split off, and the newest also while it is held back with 0."""
+    book = picture.book
+    latest = candidate(book)
+    percents = {share.revision: share.percent for share in book.shares}
+    if percents and latest and not picture.wish.canaries:
+        percents.setdefault(latest, 0)
+    return [
+        {"revisionName": picture.named(number), "percent": percent, "latestRevision": number == latest}
+        | ({"tag": "latest"} if number == latest else {"tag": "prev"} if number == book.rolledout else {})
+        for number, percent in percents.items()
+    ]
+
+
+def _model_status(picture: Picture, track: str, before: Document) -> Document:
+    number = picture.newest.get(track, 0)
+    reason, message = picture.failure(track)
+    active = picture.book.rolledout if track == STABLE else _active(picture, track)
+    standing = picture.standings.get(number)
+    told: Document = {
+        "transitionStatus": "BlockedByFailedLoad" if reason else _transition(picture, number),
+        "states": {
+            "activeModelState": _state(picture, active),
+            "targetModelState": "FailedToLoad" if reason else _state(picture, number),
+        },
+        "copies": {
+            "failedCopies": standing.wanted - standing.ready if reason and standing else 0,
+            "totalCopies": picture.replicas.get(number, 0),
+        },
+    }
+    if reason:
+        told["lastFailureInfo"] = _failure(picture, number, reason, message, part(before, "lastFailureInfo"))
+    return told
+
+
+def _transition(picture: Picture, number: int) -> str:
+    settled = picture.ready(number) or (picture.wish.stopped and number)
+    return "UpToDate" if settled else "InProgress"
+
+
+def _active(picture: Picture, track: str) -> int:
+    told = picture.book.tracks.get(track)
+    return told.ready if told else 0
+
+
+def _state(picture: Picture, number: int) -> str:
+    """KServe's word for the model of a revision."""
+    if not number:
+        return "Pending"
+    if picture.wish.stopped:
+        return "Standby"
+    if picture.ready(number):
+        return "Loaded"
+    standing = picture.standings.get(number)
+    return "FailedToLoad" if standing is not None and standing.phase is Phase.FAILED else "Loading"
+
+
+def _failure(picture: Picture, number: int, reason: str, message: str, before: Document) -> Document:
+    """What failed; the same failure once more is told with the time of the first."""
+    told: Document = {"location": "predictor", "reason": "ModelLoadFailed", "message": message}
+    if number:
+        told["modelRevisionName"] = picture.named(number)
+    if {**before, "time": ""} == {**told, "time": ""}:
+        return before
+    return told | {"time": timestamp(picture.now)}
+
+
+def _canaries(picture: Picture, before: Document) -> list[Document]:
+    old = {told.get("name"): told for told in before.get("canaryStatuses") or []}
+    return [
+        {
+            "name": track.name,
+            "ready": bool(picture.ready(picture.newest.get(track.name, 0))),
+            "trafficPercent": track.percent,
+            "revisionName": picture.named(picture.newest.get(track.name, 0)),
+            "modelStatus": _model_status(picture, track.name, part(old.get(track.name, {}), "modelStatus")),
+        }
+        for track in picture.wish.canaries
+    ]
+
+
+def _resolved(picture: Picture) -> Document:
+    """What the model of the service turned out to be; while that is not known, what it was before."""
+    track = picture.book.tracks.get(STABLE)
+    revision = picture.revisions.get(track.created) if track else None
+    if revision is None:
+        return {}
+    return resolved_document(revision.resolved) | {"revision": picture.named(revision.number)}

@@ -1,0 +1,123 @@
+"""What a service is to be, as its stored document says it: read once, in one shape for both kinds. Pure."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import cast
+
+import msgspec
+
+from tidegate.control.services.not_yet import not_yet
+from tidegate.resources.decode import decode, encode
+from tidegate.resources.defaults import apply_defaults
+from tidegate.resources.document import Document
+from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.parts import annotations_of, at, part
+from tidegate.resources.revision import RESTARTED_AT, pinned, request_of, templates_of, tracks_of
+from tidegate.resources.translate import translate
+
+
+class Track(msgspec.Struct, frozen=True):
+    """One of the things that are served side by side under the service's name."""
+
+    name: str
+    template: Document
+    source: Document
+    """The template in the service's own schema; {} where that is ours."""
+    request: str
+    """What the resolver is asked for it (``resources.revision.request_of``)."""
+    percent: int = 0
+    """Of a canary: its share."""
+    replicas: int = 1
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """All that the control plane reads in a service."""
+
+    tracks: tuple[Track, ...]
+    """The service itself first."""
+    percent: int | None
+    """``canaryTrafficPercent``; None without it, and beside ``spec.canary``, where it has no meaning."""
+    pinned: int | None
+    """The revision that an undo wrote, where the schema has no digest."""
+    restarted_at: str
+    fixed: bool
+    """Whether the number of replicas is told, and not made less by what canaries have."""
+    history: int | None
+    sticky: str
+    unhonoured: tuple[str, ...]
+    """One sentence for each thing that is said and has no effect."""
+
+    @property
+    def stable(self) -> Track:
+        return self.tracks[0]
+
+    @property
+    def canaries(self) -> tuple[Track, ...]:
+        return self.tracks[1:]
+
+    @property
+    def stopped(self) -> bool:
+        return self.stable.replicas == 0
+
+
+def wish_of(document: Document) -> Wish:
+    """What a stored ModelService or InferenceService asks for.
+
+    Raises:
+        InvalidManifest: it is not one, as this version knows them.
+    """
+    told, spec, sources, unhonoured = _in_our_schema(document)
+    restarted_at = annotations_of(told).get(RESTARTED_AT, "")
+    predictor = part(spec, "predictor")
+    full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
+    canaries = spec.get("canary", [])
+    tracks = tuple(
+        Track(
+            name=name,
+            template=template,
+            source=source,
+            request=request_of(template, restarted_at),
+            percent=canaries[index - 1]["trafficPercent"] if index else 0,
+            replicas=_of_canary(canaries[index - 1], full) if index else full,
+        )
+        for index, (name, template, source) in enumerate(
+            zip(tracks_of(told["spec"]), templates_of(spec), sources, strict=True)
+        )
+    )
+    percent = predictor.get("canaryTrafficPercent")
+    if canaries and percent is not None:
+        unhonoured += ("spec.predictor.canaryTrafficPercent is not honoured beside spec.canary, which splits, too",)
+    return Wish(
+        tracks=tracks,
+        percent=None if canaries else percent,
+        pinned=pinned(told),
+        restarted_at=restarted_at,
+        fixed="replicas" in predictor,
+        history=at(spec, "rollout", "historyLimit"),
+        sticky=(at(spec, "rollout", "sticky", "header") or "").lower(),
+        unhonoured=unhonoured,
+    )
+
+
+def _in_our_schema(document: Document) -> tuple[Document, Document, list[Document], tuple[str, ...]]:
+    """The document in its one form, its spec as a ModelService's, the sources of its tracks, and what has no effect."""
+    resource = decode(document)
+    if not isinstance(resource, InferenceService):
+        told = encode(resource)
+        return told, told["spec"], [{} for _ in tracks_of(told["spec"])], not_yet(told["spec"])
+    resource = cast(InferenceService, apply_defaults(resource))
+    told = encode(resource)
+    ours, notes = translate(resource)
+    spec = encode(ours)["spec"]
+    return told, spec, templates_of(told["spec"]), (*(note.message for note in notes), *not_yet(spec))
+
+
+def _of_canary(canary: Document, full: int) -> int:
+    """A canary's replicas, by KServe's rule: what it says itself, else its share of the stable one's.
+
+    A dark one, with a share of 0, has one: it is to be tried.
+    """
+    predictor = part(canary, "predictor")
+    told: int = predictor.get("replicas", predictor.get("minReplicas", ceil(full * canary["trafficPercent"] / 100)))
+    return max(told, 1) if full else 0
