@@ -167,7 +167,7 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         artifact_cache=artifact_cache_of(options.copies),
         revision_cache=revision_cache_of(options),
-        identity=identity_of(options.identities, options.encryption, addresses.host),
+        identity=identity_of(options.identities, options.encryption, addresses.host, options.services.state_directory),
         tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
     )
