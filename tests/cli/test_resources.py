@@ -352,8 +352,10 @@ def test_scale_has_a_precondition(server: Administered, told: Told) -> None:
     assert stored(server)["spec"]["predictor"]["replicas"] == 5
 
 
-def revised(server: Administered, *numbers: int, **fields: Any) -> None:
-    """Revisions of iris as the control plane makes them, each with a model and a batch size of its own."""
+def revised(
+    server: Administered, *numbers: int, service: str = "iris", kind: str = "ModelService", **fields: Any
+) -> None:
+    """Revisions of a service as the control plane makes them, each with a model and a batch size of its own."""
     for number in numbers:
         predictor = {
             "model": {"modelFormat": {"name": "sklearn"}, "storageUri": "models:/iris"},
@@ -364,18 +366,19 @@ def revised(server: Administered, *numbers: int, **fields: Any) -> None:
                 "apiVersion": "tidegate.dev/v1",
                 "kind": "ServingRevision",
                 "metadata": {
-                    "name": f"iris-{number:05}",
+                    "name": f"{service}-{number:05}",
                     "namespace": "default",
-                    "labels": {"tidegate.dev/service": "iris"},
+                    "labels": {"tidegate.dev/service": service},
                     "annotations": {"tidegate.dev/change-cause": f"cause {number}"},
                 },
                 "spec": {
-                    "service": {"kind": "ModelService", "name": "iris"},
+                    "service": {"kind": kind, "name": service},
                     "number": number,
                     "generation": number,
                     "template": {"predictor": predictor},
-                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number), **fields},
+                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number)},
                     "hash": "sha256:0",
+                    **fields,
                 },
                 "status": {"conditions": [READY]},
             }
@@ -437,6 +440,20 @@ def test_undo_goes_back_and_says_what_changes(server: Administered, told: Told) 
     assert stored(server)["spec"]["predictor"]["batcher"] == {"maxBatchSize": 1}
     again = told("rollout", "undo", "iris", "--to-revision", "1")[0]
     assert again == "modelservice.tidegate.dev/iris is what revision 1 was already\n"
+
+
+def test_an_undo_to_another_model_of_the_same_spec_is_one(server: Administered, told: Told) -> None:
+    """Of an InferenceService, whose schema has no digest: an annotation says which revision is meant."""
+    told("apply", "-f", "flowers.yaml")
+    predictor = yaml.safe_load(FLOWERS)["spec"]["predictor"]
+    revised(server, 1, 2, service="flowers", kind="InferenceService", source={"predictor": predictor})
+    lines = told("rollout", "undo", "flowers", "--to-revision", "1")[0].splitlines()
+    assert lines == [
+        "inferenceservice.serving.kserve.io/flowers rolled back to revision 1",
+        "  metadata.annotations.tidegate.dev/revision: none → 1",
+    ]
+    assert told("apply", "-f", "flowers.yaml")[0] == "inferenceservice.serving.kserve.io/flowers configured\n"
+    assert "tidegate.dev/revision" not in told("get", "isvc/flowers", "-o", "yaml")[0]
 
 
 def test_a_manifest_applied_after_an_undo_is_what_holds(server: Administered, told: Told) -> None:

@@ -130,7 +130,7 @@ def undo(
             kind, before = _service(session, service)
             revision = chosen(before, revisions_of(session, before), to_revision)
             wished = undone(before, revision)
-            differences = list(changes(before["spec"], wished["spec"], "spec"))
+            differences = list(changes(_forming(before), _forming(wished)))
             named = f"{label(kind, before['metadata']['name'])}"
             if not differences:
                 print(f"{named} is what revision {number_of(revision)} was already")
@@ -188,6 +188,15 @@ def revisions_of(session: Session, service: Document) -> list[Document]:
     metadata = service["metadata"]
     selection = Selection(metadata.get("namespace") or session.namespace, f"{SERVICE_LABEL}={metadata['name']}")
     return of_service(session.resources.list(kind, selection).items, service)
+
+
+def _forming(service: Document) -> Document:
+    """What of a service says what it is: not why it is so."""
+    from tidegate.cli.history import CHANGE_CAUSE
+
+    annotations = service["metadata"].get("annotations") or {}
+    kept = {name: value for name, value in annotations.items() if name != CHANGE_CAUSE}
+    return {"spec": service["spec"], "metadata": {"annotations": kept}}
 
 
 def _shown(value: Any) -> str:
