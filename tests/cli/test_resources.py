@@ -17,7 +17,10 @@ import yaml
 from tidegate.cli import get
 from tidegate.cli.kinds import find_type, known_types
 from tidegate.cli.main import run
+from tidegate.cli.rollout import go_back
+from tidegate.cli.target import Session
 from tidegate.client import Resources, Selection
+from tidegate.protocol.errors import ResourceConflict
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import Severity
 from tidegate.testing.admin import Administered
@@ -440,6 +443,35 @@ def test_undo_goes_back_and_says_what_changes(server: Administered, told: Told) 
     assert stored(server)["spec"]["predictor"]["batcher"] == {"maxBatchSize": 1}
     again = told("rollout", "undo", "iris", "--to-revision", "1")[0]
     assert again == "modelservice.tidegate.dev/iris is what revision 1 was already\n"
+
+
+class Hasty(Resources):
+    """A client before whose every replacement somebody else writes, so many times."""
+
+    def __init__(self, url: str, times: int) -> None:
+        super().__init__(url)
+        self.times = times
+
+    def replace(self, kind: Any, document: Document, namespace: str = "", **options: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            patch = {"spec": {"predictor": {"maxReplicas": 10 + self.times}}}
+            super().patch(kind, document["metadata"]["name"], patch, namespace)
+        return super().replace(kind, document, namespace, **options)
+
+
+def test_an_undo_writes_over_nothing_that_it_has_not_seen(server: Administered, told: Told) -> None:
+    """What somebody writes meanwhile stays; who is never fast enough is told so."""
+    told("apply", "-f", "iris.yaml")
+    revised(server, 1)
+    with Hasty(server.url, 2) as hasty:
+        said = go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
+    assert said[0] == "modelservice.tidegate.dev/iris rolled back to revision 1"
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], predictor["batcher"]) == (10, {"maxBatchSize": 1})
+    told("apply", "-f", "iris.yaml")
+    with Hasty(server.url, 100) as hasty, pytest.raises(ResourceConflict):
+        go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
 
 
 def test_an_undo_to_another_model_of_the_same_spec_is_one(server: Administered, told: Told) -> None:

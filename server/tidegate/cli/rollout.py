@@ -119,33 +119,42 @@ def undo(
     dry_run
         Only show what would change.
     """
+    with connect(target) as session:
+        print("\n".join(go_back(session, service, to_revision, dry_run)))
+
+
+def go_back(session: Session, word: str, number: int | None, dry_run: bool) -> list[str]:
+    """Make a service what a revision of it was, and say what that changes.
+
+    Raises:
+        Failure: there is no such service or revision.
+        ResourceConflict: somebody else kept changing it meanwhile.
+    """
     from tidegate.cli.found import label, space
     from tidegate.cli.history import changes, chosen, number_of
     from tidegate.cli.ownership import UNDO
     from tidegate.protocol.errors import ResourceConflict
     from tidegate.resources.revision import undone
 
-    with connect(target) as session:
-        for attempt in range(ATTEMPTS):
-            kind, before = _service(session, service)
-            revision = chosen(before, revisions_of(session, before), to_revision)
-            wished = undone(before, revision)
-            differences = list(changes(_forming(before), _forming(wished)))
-            named = f"{label(kind, before['metadata']['name'])}"
-            if not differences:
-                print(f"{named} is what revision {number_of(revision)} was already")
-                return
-            if not dry_run:
-                try:
-                    session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
-                except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
-                    if attempt + 1 == ATTEMPTS:
-                        raise
-                    continue
-            print(f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}")
-            for path, old, new in differences:
-                print(f"  {path}: {_shown(old)} → {_shown(new)}")
-            return
+    attempts = 0
+    while True:
+        attempts += 1
+        kind, before = _service(session, word)
+        revision = chosen(before, revisions_of(session, before), number)
+        wished = undone(before, revision)
+        differences = list(changes(_forming(before), _forming(wished)))
+        named = label(kind, before["metadata"]["name"])
+        if not differences:
+            return [f"{named} is what revision {number_of(revision)} was already"]
+        if not dry_run:
+            try:
+                session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
+            except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
+                if attempts == ATTEMPTS:
+                    raise
+                continue
+        said = [f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}"]
+        return said + [f"  {path}: {_shown(old)} → {_shown(new)}" for path, old, new in differences]
 
 
 def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
