@@ -94,7 +94,7 @@ def serving(directory: Path) -> Iterator[dict[str, Any]]:
     It has a session of its own, so that a Ctrl-C is for the demo alone, and the server is told to end once.
     """
     command = [sys.executable, "-P", "-m", "tidegate", "serve", str(directory), "--output", "json"]
-    command += ["--http-port", "0", "--grpc-port", "0", "--status-port", "0"]
+    command += ["--http-port", "0", "--grpc-port", "0", "--admin-port", "0", "--status-port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     try:
         assert server.stdout is not None

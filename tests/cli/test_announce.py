@@ -11,7 +11,7 @@ from tidegate.cli.announce import Narrator
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.messages import ModelMetadata, TensorSpec
 
-LISTENING = Listening("127.0.0.1:8080", "127.0.0.1:8081", "127.0.0.1:8083")
+LISTENING = Listening("127.0.0.1:8080", "127.0.0.1:8081", "http://127.0.0.1:8082", "127.0.0.1:8083")
 FOUND = Found("iris", "3", "/m/[b]iris.joblib", "sklearn", "joblib", "its name ends in .joblib")
 X = TensorSpec("x", Datatype.FP64, (-1, 4))
 LOADED = Loaded("iris", "3", 1.25, ModelMetadata("iris", "sklearn_joblib", (X,), (X,)))
@@ -30,7 +30,8 @@ def test_a_start_is_told_line_by_line() -> None:
     assert narrated(LISTENING, FOUND, LOADED, Ready(1, 0)).splitlines() == [
         "iris version 3: /m/[b]iris.joblib → runtime sklearn (joblib: its name ends in .joblib)",
         "iris version 3: ready after 1.2 s; x FP64[-1, 4] → x FP64[-1, 4]",
-        "serving HTTP on http://127.0.0.1:8080, gRPC on 127.0.0.1:8081, status on http://127.0.0.1:8083",
+        "serving HTTP on http://127.0.0.1:8080, gRPC on 127.0.0.1:8081, "
+        "admin on http://127.0.0.1:8082, status on http://127.0.0.1:8083",
         "try:",
         "  curl http://127.0.0.1:8080/v2/models/iris/infer -d '"
         '{"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 4], "data": [0.5, 0.5, 0.5, 0.5]}]}\'',

@@ -73,6 +73,7 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert settings.batching == BatchSettings()
     assert settings.gateway.caller == CallerSettings()
     assert settings.gateway.limits == DEFAULT_LIMITS
+    assert (settings.admin.http.host, settings.admin.http.port) == ("127.0.0.1", 8082)
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
 
 
@@ -111,6 +112,8 @@ def test_every_limit_of_a_request_can_be_set() -> None:
 JWT = ["--auth=jwt", "--jwt-issuer=i", "--jwt-audience=a", "--jwt-keys=k.json"]
 
 WORDS: dict[str, list[str]] = {
+    "trust": ["--trust", "models"],
+    "admin_name": ["--admin-name", "tidegate.example"],
     "nan": ["--nan", "string"],
     "refuse_early": ["--no-refuse-early"],
     "model_cache": ["--no-model-cache"],
@@ -291,7 +294,7 @@ def test_every_time_is_one_that_a_timer_can_count(option: str, value: str) -> No
 
 
 def test_the_host_is_one_for_all_ports() -> None:
-    """And each port is its own."""
+    """And each port is its own; only the resource API is opened by itself."""
     words = ("--host", "0.0.0.0", "--auth", "off", "--http-port", "1", "--grpc-port", "2", "--status-port", "3")
     settings = settings_of(parsed(*words))
     assert [(s.host, s.port) for s in (settings.http, settings.grpc, settings.status)] == [
@@ -299,6 +302,7 @@ def test_the_host_is_one_for_all_ports() -> None:
         ("0.0.0.0", 2),
         ("0.0.0.0", 3),
     ]
+    assert settings.admin.http.host == "127.0.0.1"
 
 
 def test_options_of_a_runtime_are_named_values() -> None:

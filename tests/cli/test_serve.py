@@ -274,7 +274,7 @@ def test_two_models_of_one_name_are_refused(capsys: pytest.CaptureFixture[str], 
 
 def test_closed_standard_streams_are_no_sockets(fake: Fake) -> None:
     """A parent may close them all. Their numbers are not for the first sockets, which libuv would refuse to close."""
-    ports = "--http-port 0 --grpc-port 0 --status-port 0 -o json"
+    ports = "--http-port 0 --grpc-port 0 --admin-port 0 --status-port 0 -o json"
     line = f"exec {shlex.quote(sys.executable)} -P -m tidegate serve {shlex.quote(str(fake('echo')))} {ports} <&- 2>&-"
     with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

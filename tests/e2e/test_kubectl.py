@@ -88,22 +88,25 @@ def test_kubectl_waits_and_watches(program: str, tmp_path: Path) -> None:
         waiting = [
             "wait --for=condition=Ready msvc/rose --timeout=60s",
             "wait --for=delete msvc/rose --timeout=60s",
-            "get msvc rose -w -o name --request-timeout=5s",
         ]
         threads = [
             threading.Thread(target=lambda words=words: results.update({words: kubectl.run(words)}))
             for words in waiting
         ]
-        for thread in threads:
-            thread.start()
-        say_ready(admin.url)
-        threads[0].join()
-        assert results[waiting[0]] == (0, "modelservice.tidegate.dev/rose condition met\n")
-        httpx.delete(f"{admin.url}{SERVICES}/rose").raise_for_status()
-        threads[1].join()
-        assert results[waiting[1]][0] == 0
-        threads[2].join()
-        assert results[waiting[2]][1].startswith("modelservice.tidegate.dev/rose")
+        with kubectl.start("get msvc rose -w -o name") as watching:
+            assert watching.stdout is not None
+            assert watching.stdout.readline() == "modelservice.tidegate.dev/rose\n"
+            for thread in threads:
+                thread.start()
+            say_ready(admin.url)
+            threads[0].join()
+            assert results[waiting[0]] == (0, "modelservice.tidegate.dev/rose condition met\n")
+            assert watching.stdout.readline() == "modelservice.tidegate.dev/rose\n"
+            httpx.delete(f"{admin.url}{SERVICES}/rose").raise_for_status()
+            threads[1].join()
+            assert results[waiting[1]][0] == 0
+            admin.close()  # which ends the watch
+            assert watching.wait(60) == 0
 
 
 @in_loop

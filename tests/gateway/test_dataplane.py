@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import sqrt
+from random import Random
 
 import msgspec
 import numpy as np
 import pytest
 
+from tidegate.gateway.addressee import PLAIN
 from tidegate.gateway.backend import ANYBODY, Caller, Readiness
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings, translated
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.services import Service
+from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     ExecutionFailed,
@@ -26,8 +31,9 @@ from tidegate.protocol.errors import (
 )
 from tidegate.protocol.messages import InferRequest, ModelMetadata
 from tidegate.protocol.tensors import Tensor
+from tidegate.resources.actuator import RevisionId
 from tidegate.telemetry.metrics import Metrics
-from tidegate.testing.backends import IdentityBackend, identity_metadata
+from tidegate.testing.backends import IdentityBackend, identity_metadata, identity_route, identity_service
 from tidegate.testing.clock import run_virtual
 
 REQUEST = InferRequest("m", (Tensor.from_numpy("fp32", np.ones((3, 2), np.float32)),))
@@ -385,3 +391,52 @@ def test_the_servers_metadata_names_what_is_served() -> None:
             "statistics",
         ),
     }
+
+
+def with_services(*services: Service) -> DataPlane:
+    """A data plane whose chance is always the same."""
+    table = RouteTable.of(identity_route("plain"), services=services)
+    return DataPlane(table, Metrics("0"), DEFAULT, chance=Random(1).random)
+
+
+def test_a_request_without_services_says_no_more_than_a_name() -> None:
+    """Nothing is made of its headers, which would be for nothing; asking for a revision is refused all the same."""
+    headers = [(b"host", b"iris-team"), (b"x-request-id", b"7")]
+    assert with_services().asked(headers) is PLAIN
+    assert with_services().asked([*headers, (b"tidegate-revision", b"1")]).revision == "1"
+    assert with_services(identity_service("m", {1: 100})).asked(headers).host == "iris-team"
+
+
+def test_chance_keeps_to_the_shares() -> None:
+    """Of 20,000 requests that nothing tells apart, within five standard deviations."""
+    plane, number = with_services(identity_service("m", {1: 90, 2: 10})), 20_000
+    hits = sum(plane.resolve("m", "", plane.asked([])).version == "2" for _ in range(number))
+    assert abs(hits - number * 0.1) < 5 * sqrt(number * 0.1 * 0.9)
+
+
+def test_a_request_keeps_its_revision_when_it_is_resolved_again() -> None:
+    """Chance is drawn once for it, before its body is read."""
+    plane = with_services(identity_service("m", {1: 50, 2: 50}))
+    for _ in range(20):
+        asked = plane.asked([])
+        assert plane.resolve("m", "", asked) is plane.resolve("m", "", asked)
+
+
+def test_a_revision_tells_how_it_is_run() -> None:
+    """Its route does; the repository knows nothing of it."""
+    told = ModelConfiguration(
+        name="m", platform="", backend="", version_policy={}, max_batch_size=0, input=(), output=(), instance_group=()
+    )
+    route = Route.of_revision(RevisionId("team", "m", 3), "", backend(), lambda: told)
+    assert asyncio.run(with_services().configuration(route)) is told
+    assert (route.model, route.version, route.name, route.model_version) == ("team/m", "3", "m", "3")
+
+
+def test_a_service_that_is_not_ready_does_not_hold_the_server_up() -> None:
+    """One of many services must not take a server out of its load balancer."""
+    service = identity_service("m", {1: 100})
+    plane = with_services(service, identity_service("n", {}, reason="it fails"))
+    failing = service.revisions[1].backend
+    assert isinstance(failing, IdentityBackend)
+    failing.state = Readiness(False, "its process ended")
+    assert plane.ready

@@ -173,6 +173,14 @@ def _traffic(service: Service) -> Traffic:
     return Traffic(*service.name, tuple(Share(n, p) for n, p in {1: 60, 2: 20, 3: 20}.items()), (1, 2, 3))
 
 
+def test_a_share_of_nothing_is_none() -> None:
+    """A canary that is held back at 0 % costs nobody a hash."""
+    split = identity_service("iris", {1: 100, 2: 0}).split
+    assert split is not None
+    assert split.revisions == (1,)
+    assert identity_service("iris", {1: 0}, reason="held back").split is None
+
+
 def test_hyphens_in_names_are_no_borders() -> None:
     """A host is looked up as a whole, not taken apart."""
     one = identity_service("a-b", {1: 100}, namespace="c")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.gateway.http.targets import InferTarget, RepositoryTarget, infer_target, repository_target
+from tidegate.gateway.addressee import ServiceName
+from tidegate.gateway.http.targets import InferTarget, RepositoryTarget, infer_target, repository_target, service_path
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,30 @@ def test_other_paths_name_none(path: bytes) -> None:
 def test_wishes_of_the_model_repository(path: bytes, target: RepositoryTarget | None) -> None:
     """Each has a path of its own; the name is decoded once."""
     assert repository_target(path) == target
+
+
+@pytest.mark.parametrize(
+    ("path", "service", "rest"),
+    [
+        pytest.param(b"/serving/ns/m/v2/models/m/infer", ("ns", "m"), b"/v2/models/m/infer", id="v2"),
+        pytest.param(b"/serving/ns/m/v1/models/m:predict", ("ns", "m"), b"/v1/models/m:predict", id="v1"),
+        pytest.param(b"/serving/ns/m/v2", ("ns", "m"), b"/v2", id="the-server"),
+        pytest.param(b"/serving/ns/m/v2/", ("ns", "m"), b"/v2/", id="trailing-slash"),
+        pytest.param(b"/serving/n%2Fs/%6d/v2/x%2Fy", ("n/s", "m"), b"/v2/x%2Fy", id="decoded-once,-the-rest-not"),
+        pytest.param(b"/serving/../m/v2", ("..", "m"), b"/v2", id="dots-are-a-name"),
+        pytest.param(b"/serving///v2", ("", ""), b"/v2", id="empty-names"),
+    ],
+)
+def test_a_path_names_a_service(path: bytes, service: tuple[str, str], rest: bytes) -> None:
+    """Its namespace and name, and the protocol's path under it as it was sent."""
+    assert service_path(path) == (ServiceName(*service), rest)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/serving/ns/m", b"/serving/ns/m/", b"/serving/ns/v2/models", b"/serving/ns/m/v3/x", b"/serving/ns/m/v2x",
+     b"/x/serving/ns/m/v2", b"//serving/ns/m/v2", b"/serving/ns/m//v2", b"/Serving/ns/m/v2", b"", b"*"],
+)  # fmt: skip
+def test_other_paths_name_no_service(path: bytes) -> None:
+    """They are what they are without services."""
+    assert service_path(path) is None

@@ -20,7 +20,7 @@ def test_code_from_a_stranger_is_refused() -> None:
         require_trust(Artifact("iris", "1", Path("iris.pkl")), CODE)
     assert caught.value.message == (
         "model 'iris' is a pickle file, and reading one can run any code that its author put there; it is loaded only "
-        "from a trusted source: a path typed on the command line, or one that the server's trust policy names"
+        "from a trusted source: a path typed on the command line, or one below a directory that --trust names"
     )
     assert caught.value.grpc_status is GrpcStatus.PERMISSION_DENIED
 

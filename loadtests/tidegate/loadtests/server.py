@@ -125,9 +125,10 @@ def tidegate(model: Path, name: str, *words: str, threads: int = 0, python: Path
 
     ``python`` is the interpreter of another environment.
     """
-    http, grpc, status = free_ports(3)
+    http, grpc, admin, status = free_ports(4)
     command: list[str | Path] = [python or sys.executable, "-P", "-m", "tidegate", "serve", model]
     command += ["--http-port", str(http), "--grpc-port", str(grpc), "--status-port", str(status)]
+    command += ["--admin-port", str(admin)]
     command += ["--threads", str(threads)] if threads else []
     return Server("tidegate", [*command, *words], http, name)
 

@@ -6,10 +6,28 @@ ones, so nothing is decided by looking at the content: the source is trusted, or
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import msgspec
 
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel, shown
 from tidegate.runtimes.runtime import Artifact, Format
+
+
+class TrustPolicy(msgspec.Struct, frozen=True):
+    """Which sources the owner of a server vouches for, where others name them. Without an entry it is none."""
+
+    directories: tuple[Path, ...] = ()
+    """What lies in these directories, or is one of these paths, is trusted. Links are followed before it is looked at,
+    here and there: a link in a trusted directory vouches for nothing outside of it."""
+
+    def trusts(self, path: Path) -> bool:
+        """Whether the file or directory at an absolute path is trusted."""
+        place = os.path.realpath(path)
+        return any(
+            os.path.commonpath((place, trusted)) == trusted for trusted in map(os.path.realpath, self.directories)
+        )
 
 
 def require_trust(artifact: Artifact, format: Format) -> None:
@@ -24,8 +42,8 @@ def require_trust(artifact: Artifact, format: Format) -> None:
         return
     raise UntrustedModel(
         f"model '{artifact.name}' is a {format.name} file, and reading one can run any code that its author put "
-        f"there; it is loaded only from a trusted source: a path typed on the command line, or one that the server's "
-        f"trust policy names"
+        f"there; it is loaded only from a trusted source: a path typed on the command line, or one below a directory "
+        f"that --trust names"
     )
 
 

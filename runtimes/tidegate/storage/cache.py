@@ -18,11 +18,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
-import logging
 import os
-import shutil
+import re
 import tempfile
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -30,13 +31,13 @@ from typing import Self
 import msgspec
 
 from tidegate.protocol.errors import ModelLoadFailed, ShuttingDown, shown
+from tidegate.storage.config import FILE
+from tidegate.storage.entry import DRAFT, is_at, locked, remove, size_of
 from tidegate.storage.tree import Beside, Part, digest_of, read_parts
 
-log = logging.getLogger(__name__)
-
 _ENTRY = "sha256-"
-_DRAFT = "draft-"
 _MODEL = "model"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _CHUNK = 1 << 20
 """Bytes that are hashed or copied between two looks at whether the server is ending; larger ones are no faster."""
 _TRIES = 3
@@ -68,6 +69,8 @@ class Held(msgspec.Struct, frozen=True):
     digest: str
     lock: int
     """The descriptor whose lock keeps it."""
+    config: Path | None = None
+    """The copy of the model's settings, where they were taken along."""
 
 
 class ArtifactCache:
@@ -87,7 +90,9 @@ class ArtifactCache:
     ) -> None:
         self.close()
 
-    def hold(self, path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True) -> Held:
+    def hold(
+        self, path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True, config: Path | None = None
+    ) -> Held:
         """Copy the artifact at ``path`` unless its content is here already; see ``read_parts`` for what belongs to it.
 
         Raises:
@@ -96,9 +101,10 @@ class ArtifactCache:
         """
         try:
             self._settings.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-            held = self._kept(read_parts(path, beside, trusted))
+            read = partial(read_parts, path, beside, trusted, config)
+            held = self._kept(read())
             if held is None:
-                held = self._copied(path, beside, trusted)
+                held = self._copied(path, read)
                 self._evict()
         except OSError as error:
             where = shown(error.filename or self._settings.directory, 300)
@@ -106,9 +112,32 @@ class ArtifactCache:
                 f"'{shown(path, 300)}' cannot be copied to the model cache: '{where}': {error.strerror}; "
                 f"--model-cache-directory names another place, --no-model-cache serves files where they lie"
             ) from error
-        with self._guard:
-            self._held[held.lock] = held
+        self._keep(held)
         return held if path.is_dir() else msgspec.structs.replace(held, path=held.path / path.name)
+
+    def hold_digest(self, digest: str) -> Held | None:
+        """The copy with this content, hashed again, if it is here. Its ``path`` is a directory, of a file's copy, too.
+
+        Raises:
+            ModelLoadFailed: it is damaged, or cannot be read.
+            ShuttingDown: the cache was closed meanwhile.
+        """
+        if not _DIGEST.fullmatch(digest):
+            return None
+        try:
+            held = self._take(digest)
+        except OSError as error:
+            where = shown(error.filename or self._entry(digest), 300)
+            raise ModelLoadFailed(f"'{where}' in the model cache cannot be read: {error.strerror}") from error
+        return None if held is None else self._keep(held)
+
+    def pin(self, digest: str) -> Held | None:
+        """The same without a look at its content: it stays where it is, for whoever takes it later."""
+        if not _DIGEST.fullmatch(digest):
+            return None
+        entry = self._entry(digest)
+        lock = locked(entry, fcntl.LOCK_SH)
+        return None if lock is None else self._keep(Held(entry / _MODEL, digest, lock, _config_in(entry)))
 
     def release(self, held: Held) -> None:
         """The copy is not needed any more. Whether it is kept for the next time is the bound's affair."""
@@ -133,37 +162,41 @@ class ArtifactCache:
 
     def _take(self, digest: str) -> Held | None:
         entry = self._entry(digest)
-        lock = _locked(entry, fcntl.LOCK_SH)
+        lock = locked(entry, fcntl.LOCK_SH)
         if lock is None:
             return None
-        model = entry / _MODEL
-        if self._digest(model) == digest:
+        try:
+            whole = self._digest(entry) == digest
+        except BaseException:
+            os.close(lock)
+            raise
+        if whole:
             os.utime(entry)
-            return Held(model, digest, lock)
+            return Held(entry / _MODEL, digest, lock, _config_in(entry))
         os.close(lock)
-        if (lock := _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
-            raise ModelLoadFailed(f"'{entry}' in the model cache is damaged, and in use by another server")
-        _remove(entry, lock)
+        if (lock := locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)) is None:
+            raise ModelLoadFailed(f"'{entry}' in the model cache is damaged, and in use")
+        remove(entry, lock)
         return None
 
-    def _copied(self, path: Path, beside: Beside, trusted: bool) -> Held:
+    def _copied(self, path: Path, read: Callable[[], tuple[Part, ...]]) -> Held:
         for _ in range(_TRIES):
-            before = read_parts(path, beside, trusted)
-            draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self._settings.directory))
-            lock = _locked(draft, fcntl.LOCK_EX)
+            before = read()
+            draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self._settings.directory))
+            lock = locked(draft, fcntl.LOCK_EX)
             if lock is None:  # another server has taken it for a dead one's, in the moment before it was locked
                 continue
             held = None
             try:
-                self._copy(before, draft / _MODEL)
-                if read_parts(path, beside, trusted) == before:
-                    held = self._published(draft, self._digest(draft / _MODEL), lock)
+                self._copy(before, draft)
+                if read() == before:
+                    held = self._published(draft, self._digest(draft), lock)
             finally:
                 if held is None:
-                    _remove(draft, lock)
+                    remove(draft, lock)
             if held is not None:
                 return held
-            if (faster := self._kept(read_parts(path, beside, trusted))) is not None:
+            if (faster := self._kept(read())) is not None:
                 return faster
         raise ModelLoadFailed(f"'{shown(path, 300)}' was written to while it was copied, {_TRIES} times in a row")
 
@@ -178,18 +211,24 @@ class ArtifactCache:
             return None
         fcntl.flock(lock, fcntl.LOCK_SH)
         # For a moment there was no lock, and another server may have found an entry that nobody uses.
-        return Held(entry / _MODEL, digest, lock) if _is_at(lock, entry) else None
+        return Held(entry / _MODEL, digest, lock, _config_in(entry)) if is_at(lock, entry) else None
 
     def _entry(self, digest: str) -> Path:
         return self._settings.directory / f"{_ENTRY}{digest}"
 
-    def _digest(self, model: Path) -> str:
-        return digest_of(read_parts(model), self._hash)
+    def _keep(self, held: Held) -> Held:
+        with self._guard:
+            self._held[held.lock] = held
+        return held
 
-    def _copy(self, parts: tuple[Part, ...], target: Path) -> None:
+    def _digest(self, entry: Path) -> str:
+        return digest_of(read_parts(entry / _MODEL, config=_config_in(entry)), self._hash)
+
+    def _copy(self, parts: tuple[Part, ...], draft: Path) -> None:
+        target = draft / _MODEL
         target.mkdir()
         for part in parts:
-            place = target / part.name
+            place = (draft if part.name == FILE else target) / part.name
             if part.directory:
                 place.mkdir(exist_ok=True)
             else:
@@ -233,69 +272,24 @@ class ArtifactCache:
         """Remove what was begun and left by servers that are gone, and the longest unused entries above the bound."""
         unused: list[tuple[int, int, Path]] = []
         for entry in self._settings.directory.iterdir():
-            lock = _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if lock is None:
                 continue
-            if entry.name.startswith(_DRAFT):
-                _remove(entry, lock)
+            if entry.name.startswith(DRAFT):
+                remove(entry, lock)
             else:
-                unused.append((os.fstat(lock).st_mtime_ns, _size(entry), entry))
+                unused.append((os.fstat(lock).st_mtime_ns, size_of(entry), entry))
                 os.close(lock)
         total = sum(size for _, size, _ in unused)
         for _, size, entry in sorted(unused):
             if total <= self._settings.max_bytes:
                 return
-            if (lock := _locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
-                _remove(entry, lock)
+            if (lock := locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
+                remove(entry, lock)
             total -= size
 
 
-def _remove(entry: Path, lock: int) -> None:
-    """Remove what is locked for us alone. It gets another name first: whoever waits for its lock sees that it is gone.
-
-    What cannot be removed is left: another user's, say. It is not in the way, and the next server tries again.
-    """
-    try:
-        if not entry.name.startswith(_DRAFT):
-            gone = entry.with_name(f"{_DRAFT}{entry.name}-{os.getpid()}")
-            entry.rename(gone)
-            entry = gone
-        _delete(entry)
-    except OSError as error:
-        log.warning("'%s' in the model cache cannot be removed: %s", entry, error.strerror)
-    finally:
-        os.close(lock)
-
-
-def _locked(directory: Path, how: int) -> int | None:
-    """A descriptor with a lock on a directory; None if it is not there, or was renamed or locked by somebody else."""
-    try:
-        lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(lock, how)
-        if _is_at(lock, directory):
-            return lock
-    except BlockingIOError:
-        pass
-    os.close(lock)
-    return None
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the path still names what the descriptor was opened for."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    except FileNotFoundError:
-        return False
-
-
-def _size(entry: Path) -> int:
-    return sum(file.stat().st_size for file in entry.rglob("*") if file.is_file())
-
-
-def _delete(directory: Path) -> None:
-    for folder, _, _ in os.walk(directory):
-        os.chmod(folder, 0o700)  # from the top: what is read-only cannot be emptied
-    shutil.rmtree(directory)
+def _config_in(entry: Path) -> Path | None:
+    """The model's settings in an entry. They lie beside the model, so that it is found as it was."""
+    config = entry / FILE
+    return config if config.is_file() else None

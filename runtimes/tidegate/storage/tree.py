@@ -50,10 +50,13 @@ class Part(msgspec.Struct, frozen=True):
     inode: int = 0
 
 
-def read_parts(path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True) -> tuple[Part, ...]:
+def read_parts(
+    path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True, config: Path | None = None
+) -> tuple[Part, ...]:
     """The parts of the artifact at ``path``, sorted by name; ``beside`` is for one that is a file.
 
-    Hidden entries, Python's bytecode and the model's own ``model.yaml`` are no parts.
+    Hidden entries, Python's bytecode and the model's own ``model.yaml`` are no parts; but ``config`` is one, under the
+    name ``model.yaml`` wherever it lies, for whom a model's settings are part of what it is.
 
     Raises:
         ModelLoadFailed: something is neither file nor directory, leads where it may not, or cannot be read.
@@ -62,6 +65,9 @@ def read_parts(path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True
     walk = _Walk(path, "" if trusted else os.path.realpath(path if whole else path.parent))
     try:
         parts = list(walk.directory(path, "", ()) if whole else walk.files(path, beside))
+        if config is not None:
+            own = _Walk(config, "" if trusted else os.path.realpath(config.parent))  # above its versions, say
+            parts.append(own.file(config, FILE))
     except OSError as error:
         where = shown(error.filename or path, 300)
         raise ModelLoadFailed(f"'{where}' cannot be read: {error.strerror}") from error
@@ -93,10 +99,10 @@ class _Walk:
                 self._check(path / child)
                 yield from self.directory(path / child, inner, (*above, identity))
             else:
-                yield self._file(path / child, inner)
+                yield self.file(path / child, inner)
 
     def files(self, path: Path, beside: Beside) -> Iterator[Part]:
-        yield self._file(path, path.name)
+        yield self.file(path, path.name)
         if beside is Beside.NOTHING:
             return
         with os.scandir(path.parent) as entries:
@@ -104,9 +110,9 @@ class _Walk:
         for name in sorted(names):
             belongs = beside is Beside.ALL or (name.startswith(path.stem) and name[len(path.stem) :][:1] in _COMPANION)
             if belongs and name != path.name and not name.endswith(FILE):
-                yield self._file(path.parent / name, name)
+                yield self.file(path.parent / name, name)
 
-    def _file(self, path: Path, name: str) -> Part:
+    def file(self, path: Path, name: str) -> Part:
         self._count()
         self._check(path)
         status = path.stat()

@@ -4,9 +4,43 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Protocol
 
 from tidegate.storage.cache import ArtifactCache, Held
 from tidegate.storage.repository import ModelSource
+
+
+class Copy(Protocol):
+    """What a model is loaded from."""
+
+    async def take(self) -> Path:
+        """The path to load from.
+
+        Raises:
+            ModelLoadFailed: there is none.
+        """
+        ...
+
+    async def release(self) -> None:
+        """It is not needed any more."""
+        ...
+
+
+class HeldCopy:
+    """One that its owner has taken from the cache already. Implements Copy."""
+
+    def __init__(self, copies: ArtifactCache, held: Held, path: Path) -> None:
+        self._copies = copies
+        self._held = held
+        self._path = path
+
+    async def take(self) -> Path:
+        """See Copy."""
+        return self._path
+
+    async def release(self) -> None:
+        """See Copy."""
+        self._copies.release(self._held)
 
 
 class ModelCopy:

@@ -24,6 +24,7 @@ class Listening(Event, frozen=True):
 
     http: str
     grpc: str
+    admin: str
     status: str
 
 

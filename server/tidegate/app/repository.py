@@ -28,7 +28,12 @@ Announce = Callable[[Event], None]
 
 
 def repository_of(
-    settings: ServeSettings, plane: DataPlane, metrics: Metrics, copies: ArtifactCache | None, announce: Announce
+    settings: ServeSettings,
+    plane: DataPlane,
+    router: Router,
+    metrics: Metrics,
+    copies: ArtifactCache | None,
+    announce: Announce,
 ) -> Repository:
     """The repository of these paths, with everything in it made and routed to, and nothing loaded.
 
@@ -63,7 +68,7 @@ def repository_of(
     repository = Repository(
         look,
         make,
-        Router(plane, metrics).publish,
+        router.publish,
         Announcing(announce, plane.forget),
         RepositorySettings(ready_timeout=settings.ready_timeout, stop_timeout=settings.replica.stop_timeout),
     )

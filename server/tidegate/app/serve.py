@@ -16,9 +16,12 @@ from functools import partial
 
 from msgspec import structs
 
+from tidegate.app.admin import AdminServer, admin_server
+from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
 from tidegate.app.identity import Door
 from tidegate.app.repository import Announce, repository_of
+from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
 from tidegate.control.watch import snapshot, watch
@@ -78,12 +81,17 @@ class Server:
         self._copies = ArtifactCache(settings.artifact_cache) if settings.artifact_cache else None
         control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
-        self._models = repository_of(settings, self.plane, metrics, self._copies, announce)
+        router = Router(self.plane, metrics)
+        self._models = repository_of(settings, self.plane, router, metrics, self._copies, announce)
         self.plane.repository = self._models
+        self._kept = ArtifactCache(settings.revision_cache)
+        self._services = ControlPlane(settings, router, metrics, self._kept)
         self.plane.access = self._door.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
         self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
+        self._admin: AdminServer | None = None
+        self.plane.starting = True
 
     async def run(self, signals: EndSignals) -> int:
         """Open, load, serve until asked to end, end in order; returns the exit code."""
@@ -112,25 +120,44 @@ class Server:
 
     async def close(self) -> None:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
-        listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._status))
+        listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._admin, self._status) if listener)
         self._models.kill()
-        await asyncio.gather(*listeners, self._models.stop(), self._door.close())
-        if self._copies is not None:
-            self._copies.close()
+        self._services.kill()
+        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._door.close())
+        await self._services.close()
+        for copies in (self._copies, self._kept):
+            if copies is not None:
+                copies.close()
 
     async def _open(self) -> None:
+        settings = self._settings
         await self._status.start()
         await self._door.open()
-        await self._http.start()
-        await self._grpc.start()
-        http, grpc, status = self._settings.http, self._settings.grpc, self._settings.status
+        store = await self._services.open()
+        self._admin = admin_server(
+            store,
+            settings.admin,
+            settings.state_directory,
+            version=settings.gateway.version,
+            authenticator=self._door.authenticator,
+            logs=self._services.actuator,
+        )
+        for listener in (self._http, self._grpc, self._admin):
+            await listener.start()
         self._announce(
             Listening(
-                address(http.host, self._http.port),
-                address(grpc.host, self._grpc.port),
-                address(status.host, self._status.port),
+                address(settings.http.host, self._http.port),
+                address(settings.grpc.host, self._grpc.port),
+                f"{self._admin.scheme}://{address(settings.admin.http.host, self._admin.port)}",
+                address(settings.status.host, self._status.port),
             )
         )
+
+    @property
+    def _base(self) -> str:
+        """The URL of the data plane, as people of this machine reach it."""
+        scheme = "https" if self._settings.tls else "http"
+        return f"{scheme}://{address(self._settings.http.host, self._http.port)}"
 
     async def _load_all(self) -> int:
         """Load every model, until each has loaded or failed. Good as long as one answers, or none is asked for:
@@ -138,7 +165,8 @@ class Server:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        results = await self._models.start()
+        results, _ = await asyncio.gather(self._models.start(), self._services.start(self._base))
+        self.plane.starting = False
         failures = [failure for failure in results if failure is not None]
         if failures and len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
@@ -167,13 +195,15 @@ class Server:
     async def _leave(self) -> bool:
         """Go down in order; tells whether all that was in flight has been answered."""
         grace = self._settings.shutdown_grace
+        assert self._admin is not None, "it was opened with the others"
         self.plane.leave()
         await asyncio.sleep(self._settings.shutdown_delay)
         async with asyncio.TaskGroup() as listeners:
-            for listener in (self._http, self._grpc):
+            for listener in (self._http, self._grpc, self._admin):
                 listeners.create_task(listener.stop(grace))
             clean = await self._drained(grace)
-        await self._models.stop()
+        await asyncio.gather(self._models.stop(), self._services.stop())
+        await self._services.close()
         await self._status.stop(0.0)
         return clean
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+
+import msgspec
 
 from tidegate.app.configuration import configuration_of
-from tidegate.app.copy import ModelCopy
+from tidegate.app.copy import Copy
 from tidegate.app.models import Plan
 from tidegate.gateway.backend import Backend
 from tidegate.gateway.cache import CachedBackend, CacheSettings
@@ -13,6 +16,7 @@ from tidegate.gateway.caller import CallerSettings
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady
 from tidegate.replicas.backend import LocalBackend
+from tidegate.replicas.log import Log
 from tidegate.telemetry.metrics import RevisionMetrics
 
 
@@ -23,17 +27,18 @@ class ServedModel:
         self,
         plan: Plan,
         metrics: RevisionMetrics,
-        copy: ModelCopy,
+        copy: Copy,
         cache: CacheSettings,
         callers: CallerSettings,
         *,
         owns_copy: bool = True,
+        log: Log | None = None,
     ) -> None:
         self._plan = plan
         self._callers = callers
         self._copy = copy
         self._owns_copy = owns_copy
-        self._backend = LocalBackend(plan.artifact, plan.source.runtime, plan.replica, metrics, plan.batching)
+        self._backend = LocalBackend(plan.artifact, plan.source.runtime, plan.replica, metrics, plan.batching, log)
         self._cached = CachedBackend(self._backend, cache) if cache.max_bytes else None
         self._stopping = False
 
@@ -48,6 +53,27 @@ class ServedModel:
     def awake(self) -> bool:
         """Always: it is never loaded a second time."""
         return True
+
+    @property
+    def ready(self) -> int:
+        """See control's Model."""
+        return self._backend.ready
+
+    @property
+    def hopeless(self) -> bool:
+        """See control's Model."""
+        return self._backend.hopeless
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """See control's Model."""
+        self._backend.subscribe(changed)
+
+    def resize(self, replicas: int) -> None:
+        """See control's Model."""
+        self._plan = msgspec.structs.replace(
+            self._plan, replica=msgspec.structs.replace(self._plan.replica, replicas=replicas)
+        )
+        self._backend.resize(replicas)
 
     async def start(self, timeout: float) -> None:
         """See control's Model."""

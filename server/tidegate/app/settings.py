@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import gettempdir
 
 import msgspec
 
+from tidegate.app.admin import AdminSettings
 from tidegate.batching.settings import BatchSettings
 from tidegate.control.activation import ActivationSettings
 from tidegate.control.watch import WatchSettings
@@ -38,6 +40,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Options of the runtimes, by name; each runtime refuses those that it does not know."""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
+    admin: AdminSettings = AdminSettings()
+    """The resource API, on a loopback address also where the others are not."""
     status: HttpSettings = HttpSettings(port=8083)
     replica: ReplicaSettings = ReplicaSettings()
     batching: BatchSettings = BatchSettings()
@@ -46,6 +50,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Fields of this, ``replica`` and ``batching`` that the user has given: they hold whatever a model.yaml says."""
     artifact_cache: CacheSettings | None = None
     """Where models are copied to before they are loaded; without it they are loaded from where they lie."""
+    revision_cache: CacheSettings = CacheSettings(directory=Path(gettempdir()) / "tidegate-models")
+    """Where the content of revisions is kept. There always is a place: a revision never changes."""
     model_control: bool = False
     """Whether callers may load and unload models even where others than this machine's users reach the server."""
     watch: bool = False
@@ -60,6 +66,12 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """How the data ports are encrypted, None if they are not."""
     activation: ActivationSettings = ActivationSettings()
     """How many of those that are loaded on demand are awake, and for how long."""
+    state_directory: Path | None = None
+    """Where the resources are kept; None for a directory that ends with the server."""
+    trust: tuple[Path, ...] = ()
+    """Directories whose models may be of formats that can execute code, also where a manifest names them."""
+    keep_previous: float = 600.0
+    """Seconds that the replicas of a revision go on running after the next one has taken over."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

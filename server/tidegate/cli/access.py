@@ -25,7 +25,7 @@ Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Words = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)]
 
 
-@Parameter(name="*", group=Group("Who callers are", sort_key=8))
+@Parameter(name="*", group=Group("Who callers are", sort_key=9))
 @dataclass(frozen=True)
 class Identities(Given):
     auth: str = ""
@@ -65,7 +65,7 @@ class Identities(Given):
     """A network that such a host may lie in although it is private: 10.0.0.0/8. Once per network."""
 
 
-@Parameter(name="*", group=Group("Encryption", sort_key=9))
+@Parameter(name="*", group=Group("Encryption", sort_key=10))
 @dataclass(frozen=True)
 class Encryption(Given):
     tls_cert: str = ""

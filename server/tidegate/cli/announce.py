@@ -63,7 +63,7 @@ class Narrator:
         self._console = console
         self._status: Status | None = None
         self._loading: list[str] = []
-        self._ports = Listening("", "", "")
+        self._ports = Listening("", "", "", "")
         self._samples: list[Loaded] = []
         self._invited = False
 
@@ -112,7 +112,8 @@ class Narrator:
 
     def _ready(self, event: Ready) -> None:
         ports = self._ports
-        self._say(f"serving HTTP on http://{ports.http}, gRPC on {ports.grpc}, status on http://{ports.status}")
+        told = f"serving HTTP on http://{ports.http}, gRPC on {ports.grpc}"
+        self._say(f"{told}, admin on {ports.admin}, status on http://{ports.status}")
         if event.asleep:
             self._quiet()
             self._loading.clear()

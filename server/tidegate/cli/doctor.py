@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from tidegate.cli.failure import Exit
 
-PORTS = {"HTTP": 8080, "gRPC": 8081, "status": 8083}
+PORTS = {"HTTP": 8080, "gRPC": 8081, "admin": 8082, "status": 8083}
 MARKS = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[bold red]fail[/]"}
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "serve": """Serve model files and directories on this machine.
 
-Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, metrics and health on 8083,
+Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, the resource API on
+8082, metrics and health on 8083,
 all of them on 127.0.0.1 only. Ctrl-C or SIGTERM lets requests in flight end; once more ends at once.
 
     tidegate serve iris.joblib digits.onnx
@@ -41,6 +42,20 @@ The model's signature is fetched first, so that values get its datatypes and sha
 A path is read from disk, and its model loaded in a process of its own; a name is asked for at a server.
 
     tidegate models inspect iris.joblib --trusted
+""",
+    "keys create": """Make an API key for somebody, and print it. It is shown this once.
+
+`tidegate serve --auth keys` takes it within a second.
+
+    tidegate keys create ann --scope 'infer:*' --expires 90d
+""",
+    "keys list": """Show the API keys that there are, without their secrets, which nobody has.
+
+    tidegate keys list
+""",
+    "keys revoke": """Take an API key back, or all of a name. A server that runs refuses it within a second.
+
+    tidegate keys revoke ann
 """,
     "validate": """Check manifests, and tell all that is wrong with them at once.
 
@@ -157,6 +172,7 @@ and in bash
 """What ``--help`` says. It stands here and not with the commands, which are imported only when they run."""
 
 GROUPS = {
+    "keys": "Say who may use a server.",
     "models": "Look at models, on disk or being served.",
     "rollout": "The revisions of a service: which there are, how a change goes, and the way back.",
     "config": "Servers by name, and which of them is meant.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import msgspec
@@ -109,6 +110,7 @@ Paddings = Annotated[
         metavar="INPUT:AXIS=SIZES",
     ),
 ]
+Paths = Annotated[tuple[Path, ...], Parameter(negative=(), show_default=False, metavar="DIRECTORY")]
 Weights = Annotated[
     tuple[tuple[str, float], ...],
     Parameter(
@@ -126,6 +128,13 @@ class Addresses(Given):
     """HTTP; 0 takes a free port and tells which."""
     grpc_port: int = GRPC.port
     """gRPC; 0 as above."""
+    admin_port: int = 8082
+    """The resource API; 0 as above. It is on 127.0.0.1 whatever --host says, unless --admin-host opens it."""
+    admin_host: str = HTTP.host
+    """The address that the resource API is on."""
+    admin_name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    """A DNS name or address by which clients reach the resource API over TLS, beside this machine's own. Once per name.
+    """
     status_port: int = 8083
     """/metrics, /healthz, /readyz and /load; 0 as above."""
 
@@ -178,7 +187,20 @@ class Control(Given):
     """Seconds that a change must be over before it is followed."""
 
 
-@Parameter(name="*", group=Group("Models on demand", sort_key=5))
+@Parameter(name="*", group=Group("Services", sort_key=5))
+@dataclass(frozen=True)
+class Services(Given):
+    state_directory: str = ""
+    """Where services, their revisions and what was decided about them are kept between starts; "" keeps them for as
+    long as the server runs."""
+    trust: Paths = ()
+    """A directory whose models may be of formats that can run code while they are read (pickle, joblib), also where a
+    manifest names them. Once per directory."""
+    keep_previous: Seconds = 600.0
+    """Seconds that the replicas of the revision before go on running, so that going back to it is immediate."""
+
+
+@Parameter(name="*", group=Group("Models on demand", sort_key=6))
 @dataclass(frozen=True)
 class Awake(Given):
     on_demand: Annotated[bool, Parameter(negative=())] = False
@@ -191,7 +213,7 @@ class Awake(Given):
     """Seconds without a request after which a model on demand is put to sleep; 0 for never."""
 
 
-@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=6))
+@Parameter(name="*", group=Group("Batches and queue, of each model", sort_key=7))
 @dataclass(frozen=True)
 class Batching(Given):
     max_batch: Rows = BATCHING.max_batch
@@ -231,7 +253,7 @@ class Batching(Given):
     """Seconds without a step after which a sequence ends."""
 
 
-@Parameter(name="*", group=Group("Callers", sort_key=7))
+@Parameter(name="*", group=Group("Callers", sort_key=8))
 @dataclass(frozen=True)
 class Callers(Given):
     priority_levels: Positive = CALLER.priority_levels
@@ -246,7 +268,7 @@ class Callers(Given):
     """Share of a tenant while several compete; 1 for those that are not named. Once per tenant."""
 
 
-@Parameter(name="*", group=Group("Times, in seconds", sort_key=10))
+@Parameter(name="*", group=Group("Times, in seconds", sort_key=11))
 @dataclass(frozen=True)
 class Times(Given):
     timeout: Seconds = 60.0
@@ -287,7 +309,7 @@ class Times(Given):
     """That a refused connection is still read from, so that the refusal arrives."""
 
 
-@Parameter(name="*", group=Group("Limits", sort_key=11))
+@Parameter(name="*", group=Group("Limits", sort_key=12))
 @dataclass(frozen=True)
 class Bounds(Given):
     max_connections: Count = HTTP.max_connections
@@ -324,7 +346,7 @@ class Bounds(Given):
     """A name or a request's id."""
 
 
-@Parameter(name="*", group=Group("Answers", sort_key=12))
+@Parameter(name="*", group=Group("Answers", sort_key=13))
 @dataclass(frozen=True)
 class Answers(Given):
     nan: NanPolicy = HTTP.nan
@@ -335,7 +357,7 @@ class Answers(Given):
     """Answers of each model that are kept, and given again to requests with the same content; 0 for none."""
 
 
-@Parameter(name="*", group=Group("Log", sort_key=13))
+@Parameter(name="*", group=Group("Log", sort_key=14))
 @dataclass(frozen=True)
 class Log(Given):
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
@@ -355,6 +377,7 @@ class Options:
     execution: Execution = Execution()
     copies: Copies = Copies()
     control: Control = Control()
+    services: Services = Services()
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
@@ -368,8 +391,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.control, self.awake, self.batching, self.callers,
-            self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
+            self.addresses, self.execution, self.copies, self.control, self.services, self.awake, self.batching,
+            self.callers, self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 
     @property

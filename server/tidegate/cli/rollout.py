@@ -13,6 +13,7 @@ from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.target import HERE, Session, Target, connect
 
 if TYPE_CHECKING:
+    from tidegate.cli.history import Change
     from tidegate.client.resource_calls import Document
     from tidegate.client.resource_type import ResourceType
 
@@ -142,9 +143,9 @@ def go_back(session: Session, word: str, number: int | None, dry_run: bool) -> l
         kind, before = _service(session, word)
         revision = chosen(before, revisions_of(session, before), number)
         wished = undone(before, revision)
-        differences = list(changes(_forming(before), _forming(wished)))
+        differences = list(changes(before["spec"], wished["spec"], "spec"))
         named = label(kind, before["metadata"]["name"])
-        if not differences:
+        if not differences and is_meant(before, revision):
             return [f"{named} is what revision {number_of(revision)} was already"]
         if not dry_run:
             try:
@@ -154,7 +155,19 @@ def go_back(session: Session, word: str, number: int | None, dry_run: bool) -> l
                     raise
                 continue
         said = [f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}"]
-        return said + [f"  {path}: {_shown(old)} → {_shown(new)}" for path, old, new in differences]
+        return said + [
+            f"  {path}: {_shown(old)} → {_shown(new)}" for path, old, new in differences + _content(before, revision)
+        ]
+
+
+def is_meant(service: Document, revision: Document) -> bool:
+    """Whether a revision is what the service's spec means already; two can differ in the model's content alone."""
+    from tidegate.cli.history import number_of
+    from tidegate.resources.revision import pinned
+
+    predictor = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
+    newest = str(predictor.get("latestCreatedRevision", ""))
+    return newest == revision["metadata"]["name"] or pinned(service) == number_of(revision)
 
 
 def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
@@ -199,13 +212,13 @@ def revisions_of(session: Session, service: Document) -> list[Document]:
     return of_service(session.resources.list(kind, selection).items, service)
 
 
-def _forming(service: Document) -> Document:
-    """What of a service says what it is: not why it is so."""
-    from tidegate.cli.history import CHANGE_CAUSE
+def _content(service: Document, revision: Document) -> list[Change]:
+    """What becomes of the model's content, which need not stand in the spec."""
+    from tidegate.cli.history import Change
 
-    annotations = service["metadata"].get("annotations") or {}
-    kept = {name: value for name, value in annotations.items() if name != CHANGE_CAUSE}
-    return {"spec": service["spec"], "metadata": {"annotations": kept}}
+    now = ((service.get("status") or {}).get("resolved") or {}).get("digest")
+    then = (revision["spec"].get("resolved") or {}).get("digest")
+    return [Change("the model's content", now, then)] if now and then and now != then else []
 
 
 def _shown(value: Any) -> str:

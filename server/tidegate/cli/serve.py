@@ -42,7 +42,7 @@ CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
 
 
 def serve(
-    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False)],
+    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False)] = (),
     /,
     *,
     name: str = "",
@@ -134,6 +134,7 @@ def option_of(field: str) -> str:
 
 
 def _settings_of(options: Options) -> ServeSettings:
+    from tidegate.app.admin import AdminSettings
     from tidegate.app.settings import ServeSettings
     from tidegate.gateway.dataplane import GatewaySettings
 
@@ -153,6 +154,10 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
+        admin=AdminSettings(
+            http=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
+            names=addresses.admin_name,
+        ),
         status=structs.replace(http, port=addresses.status_port, access_log=False),
         replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
         batching=structs.replace(
@@ -161,6 +166,7 @@ def _settings_of(options: Options) -> ServeSettings:
             padded_dimensions=batching.pad,
         ),
         artifact_cache=artifact_cache_of(options.copies),
+        revision_cache=revision_cache_of(options),
         identity=identity_of(options.identities, options.encryption, addresses.host),
         tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
@@ -169,7 +175,11 @@ def _settings_of(options: Options) -> ServeSettings:
     control = options.control
     watching = RELOAD if control.reload else overlay(WATCH, control)
     return structs.replace(
-        overlay(settings, *groups), given=given, watch=control.watch or control.reload, watching=watching
+        overlay(settings, *groups),
+        state_directory=Path(state) if (state := options.services.state_directory) else None,
+        given=given,
+        watch=control.watch or control.reload,
+        watching=watching,
     )
 
 
@@ -181,6 +191,15 @@ def artifact_cache_of(copies: Copies) -> CacheSettings | None:
         return None
     directory = Path(copies.model_cache_directory) if copies.model_cache_directory else cache_home() / "tidegate/models"
     return CacheSettings(directory=directory.absolute(), max_bytes=copies.model_cache_bytes)
+
+
+def revision_cache_of(options: Options) -> CacheSettings:
+    """Where the content of revisions lies: with the state, so that it is there for as long as that is."""
+    from tidegate.storage.cache import CacheSettings
+
+    state, copies = options.services.state_directory, options.copies
+    named = Path(state) / "models" if state else Path(copies.model_cache_directory or cache_home() / "tidegate/models")
+    return CacheSettings(directory=named.absolute(), max_bytes=copies.model_cache_bytes)
 
 
 def cache_home() -> Path:

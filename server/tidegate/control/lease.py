@@ -76,6 +76,11 @@ class Lease:
         if not self._requests:
             self._idle.set()
 
+    async def idle(self) -> None:
+        """Return once its requests are answered. It must not be routed to any more, or there may be others at once."""
+        while self._requests:  # one that waited for a signature goes on to be executed
+            await self._idle.wait()
+
     async def end(self, patience: float | None) -> None:
         """Wait until its requests are answered, at most ``patience`` seconds, and stop it.
 
@@ -83,6 +88,5 @@ class Lease:
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
-                while self._requests:  # one that waited for a signature goes on to be executed
-                    await self._idle.wait()
+                await self.idle()
         await self.model.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Protocol
 
 from tidegate.batching.item import ANYBODY, Caller
@@ -54,6 +54,28 @@ class Model(Protocol):
     @property
     def awake(self) -> bool:
         """Whether it is loaded, or being loaded. One that is loaded on demand sleeps between."""
+        ...
+
+    @property
+    def ready(self) -> int:
+        """How many replicas take requests."""
+        ...
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether no replica is ready, and trying goes on at most slowly; its readiness says why."""
+        ...
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called, in the event loop and at once, whenever these or its readiness have changed."""
+        ...
+
+    def resize(self, replicas: int) -> None:
+        """Have so many replicas, at least 1, from now on; started or not. No request fails by it.
+
+        Those that are added start in the background; those that go finish what they have. One that sleeps has so many
+        when it wakes.
+        """
         ...
 
     async def start(self, timeout: float) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Protocol
 
@@ -74,6 +74,8 @@ class SleepingModel:
         self._configuration: ModelConfiguration | None = None
         self._failure: TidegateError | None = None
         self._stopping = False
+        self._replicas: int | None = None
+        self._watcher: Callable[[], None] | None = None
         self._sequences: asyncio.TimerHandle | None = None
         # As one value, because a scrape reads it in the middle: the lives before, and the one that is going on.
         self._told: tuple[RevisionStatistics, Executor | None] = (_NOTHING, None)
@@ -99,6 +101,9 @@ class SleepingModel:
         loop = asyncio.get_running_loop()
         began = loop.time()
         life = self._life = self._lives.next()
+        life.subscribe(self._tell)
+        if self._replicas is not None:
+            life.resize(self._replicas)
         self._told = (self._told[0], life.executor)
         try:
             await life.start(self._settings.ready_timeout)
@@ -122,12 +127,14 @@ class SleepingModel:
         self._stateful = self._metadata is not None and self._metadata.stateful
         self._failure = None
         self._door.set_result(None)
+        self._tell()
 
     def refuse(self, error: TidegateError) -> None:
         """See Sleepy."""
         log.warning("model %s could not be woken: %s", self._settings.name, error.message)
         self._failure = error.with_traceback(None)  # which would keep all that the load had
         self._reopen()
+        self._tell()
 
     def shut(self) -> None:
         """See Sleepy."""
@@ -136,6 +143,7 @@ class SleepingModel:
         if self._sequences is not None:
             self._sequences.cancel()
             self._sequences = None
+        self._tell()
 
     async def unload(self) -> None:
         """See Sleepy."""
@@ -156,6 +164,26 @@ class SleepingModel:
     @property
     def awake(self) -> bool:
         return self._activator.state(self) in (State.WAKING, State.READY)
+
+    @property
+    def ready(self) -> int:
+        """See Model: those of the life that is open."""
+        return 0 if self._executor is None or self._life is None else self._life.ready
+
+    @property
+    def hopeless(self) -> bool:
+        """See Model: it could not be woken, or not be kept awake."""
+        return self._failure is not None if self._life is None else self._life.hopeless
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """See Model: over all of its lives."""
+        self._watcher = changed
+
+    def resize(self, replicas: int) -> None:
+        """See Model. The number holds for the lives to come, too."""
+        self._replicas = replicas
+        if self._life is not None:
+            self._life.resize(replicas)
 
     async def start(self, timeout: float) -> None:
         """Nothing: it sleeps until somebody asks for it."""
@@ -332,6 +360,10 @@ class SleepingModel:
     def _open_sequences(self) -> int:
         sequences = None if self._executor is None else self._executor.statistics().sequences
         return 0 if sequences is None else sequences.open
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            self._watcher()
 
     def _reopen(self) -> None:
         """Let those who wait go on, and others wait anew."""

@@ -20,7 +20,8 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _TAKEN = frozenset(
     (
         "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect", "host",
-        "inference-header-content-length", "te", "trailer", "transfer-encoding", "upgrade", "x-request-timeout-ms",
+        "inference-header-content-length", "te", "tidegate-revision", "trailer", "transfer-encoding", "upgrade",
+        "x-request-timeout-ms",
     )
 )  # fmt: skip
 

@@ -104,6 +104,8 @@ class DataPlane:
         self._chance = chance or Random().random
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
         self._anybody = caller_of(None, "", settings.caller)
+        self.starting = False
+        """Whether services that are kept from before are still being brought up."""
         self.leaving = False
         self.draining = False
         self._traffic: dict[tuple[str, str], Traffic] = {}
@@ -119,7 +121,7 @@ class DataPlane:
     def ready(self) -> bool:
         """Whether the server as a whole takes requests: every model answers that is to be loaded, and nothing is being
         shut down."""
-        return not self.leaving and not any(
+        return not (self.starting or self.leaving) and not any(
             route.backend.readiness.holds_up for versions in self.routes.models.values() for route in versions.values()
         )
 
@@ -293,7 +295,8 @@ class DataPlane:
         Raises:
             InvalidRequest: the parameter ``priority`` is none of the levels.
         """
-        tenant = tenant_of(asked.identity, tenant)
+        if asked.identity is not None:
+            tenant = tenant_of(asked.identity, tenant)
         priority = request.parameters.get(PRIORITY)
         if priority is None and not tenant:
             return self._anybody  # as good as always

@@ -38,13 +38,13 @@ class Service(msgspec.Struct, frozen=True):
         """A service as its traffic has it. ``routes`` are its revisions' by number; one that lacks there gets none of
         it, and the others have its share in proportion."""
         running = {number: routes[number] for number in sorted(traffic.running) if number in routes}
-        shares = [share for share in traffic.shares if share.revision in running]
+        shares = [share for share in traffic.shares if share.percent and share.revision in running]
         return cls(
             name=ServiceName(traffic.namespace, traffic.service),
             revisions=running,
             versions={route.model_version: route for route in running.values()},
             tags={tag: running[number] for tag, number in traffic.tags.items() if number in running},
-            split=Split.of(shares) if any(share.percent for share in shares) else None,
+            split=Split.of(shares) if shares else None,
             reason=traffic.reason or "none of its revisions runs",
             salt=salted(traffic.salt),
             sticky=traffic.sticky.lower().encode(),

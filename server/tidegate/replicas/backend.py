@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.directory import sweep
 from tidegate.replicas.dispatch import Dispatcher
 from tidegate.replicas.footprint import footprint
+from tidegate.replicas.log import Log
 from tidegate.replicas.pool import Pool
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
@@ -50,11 +51,12 @@ class LocalBackend:
         settings: ReplicaSettings,
         metrics: RevisionMetrics,
         batching: BatchSettings = DEFAULT_BATCHING,
+        log: Log | None = None,
     ) -> None:
         self._artifact = artifact
         self._settings = settings
         self._dispatcher = Dispatcher(artifact.name, batching)
-        self._pool = Pool(artifact, runtime, settings, self._dispatcher, metrics)
+        self._pool = Pool(artifact, runtime, settings, self._dispatcher, metrics, log or Log())
 
     def __repr__(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in self._pool.states.items())
@@ -80,8 +82,26 @@ class LocalBackend:
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
-        """The workers and their keepers, to look at."""
-        return self._pool.replicas
+        """The workers that are to be there, and their keepers, to look at."""
+        return tuple(self._pool.replicas)
+
+    @property
+    def ready(self) -> int:
+        """How many replicas take requests."""
+        return self._pool.ready
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether requests are refused because no replica is worth waiting for."""
+        return self._pool.hopeless is not None
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called, in the event loop, whenever a replica's state or their number has changed."""
+        self._pool.subscribe(changed)
+
+    def resize(self, replicas: int) -> None:
+        """Have so many replicas, at least 1, from now on. No request fails by it, and nobody waits for it."""
+        self._pool.resize(replicas)
 
     def statistics(self) -> RevisionStatistics:
         return self._dispatcher.statistics(dict(self._pool.states))
@@ -123,7 +143,7 @@ class LocalBackend:
 
     async def measure(self) -> int:
         """Bytes of memory that the workers hold together; 0 where this system does not tell."""
-        pids = [replica.pid for replica in self._pool.replicas if replica.pid is not None]
+        pids = [replica.pid for replica in self._pool.every if replica.pid is not None]
         return await asyncio.to_thread(lambda: sum(map(footprint, pids)))
 
     async def stop(self) -> None:

@@ -182,6 +182,11 @@ class Dispatcher:
         self._lanes[link] = Lane(link, self._attached)
         self.pump()
 
+    def sequences_at(self, link: Link) -> int:
+        """How many sequences a replica keeps the state of."""
+        lane = self._lanes.get(link)
+        return 0 if lane is None or self._turns is None else self._turns.at(lane.number)
+
     def detach(self, link: Link) -> None:
         """Send no more to a replica; what it has, it still answers."""
         lane = self._lanes.get(link)

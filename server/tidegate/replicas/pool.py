@@ -1,23 +1,33 @@
-"""The replicas of one revision, and what they are together: ready if one of them is, hopeless if all of them are."""
+"""The replicas of one revision, and what they are together: ready if one of them is, hopeless if all of them are.
+
+Their number may change while requests flow. One that is added takes batches once it is ready. One that goes takes no
+more, finishes what it has, and ends; the sequences that it keeps are lost with it, as if it had died, which is why
+those that keep none go first.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+
+import msgspec
 
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, ShuttingDown
 from tidegate.replicas.dispatch import Dispatcher
 from tidegate.replicas.lifecycle import State
+from tidegate.replicas.log import Log
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.sizing import Candidate, leaving
 from tidegate.replicas.supervisor import Replica
 from tidegate.runtimes.runtime import Artifact
 from tidegate.telemetry.metrics import RevisionMetrics
 
 
 class Pool:
-    """``settings.replicas`` workers for one artifact, read by the runtime of this name."""
+    """Workers for one artifact, read by the runtime of this name; ``settings.replicas`` of them at first."""
 
     def __init__(
         self,
@@ -26,27 +36,44 @@ class Pool:
         settings: ReplicaSettings,
         dispatcher: Dispatcher,
         metrics: RevisionMetrics,
+        log: Log,
     ) -> None:
+        self._artifact = artifact
+        self._runtime = runtime
+        self._settings = settings
         self._dispatcher = dispatcher
         self._metrics = metrics
+        self._log = log
+        self._running = False
         self._stopping = False
         self._changed = asyncio.Event()
-        self.replicas = tuple(
-            Replica(artifact, runtime, settings, dispatcher, metrics, self._on_change) for _ in range(settings.replicas)
-        )
+        self._watcher: Callable[[], None] | None = None
+        self._leaving: dict[asyncio.Task[None], Replica] = {}
+        self.replicas = [self._replica() for _ in range(settings.replicas)]
+        """Those that are to be there. One that goes is none of them any more."""
 
     def __repr__(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in self.states.items())
         return f"<Pool {states}>"
 
     @property
+    def every(self) -> tuple[Replica, ...]:
+        """Those that are to be there, and those that are going."""
+        return (*self.replicas, *self._leaving.values())
+
+    @property
     def states(self) -> Counter[str]:
-        """How many replicas are in each state."""
-        return Counter(replica.state.value for replica in self.replicas)
+        """How many replicas are in each state, those that are going among them."""
+        return Counter(replica.state.value for replica in self.every)
+
+    @property
+    def ready(self) -> int:
+        """How many replicas take requests."""
+        return sum(replica.state is State.READY for replica in self.replicas)
 
     @property
     def readiness(self) -> Readiness:
-        if any(replica.state is State.READY for replica in self.replicas):
+        if self.ready:
             return Readiness(True)
         hopeful = (replica for replica in self.replicas if replica.hopeless is None)
         return next(hopeful, self.replicas[0]).readiness
@@ -67,8 +94,13 @@ class Pool:
         """Return after the next change of a replica's state."""
         await self._changed.wait()
 
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """Have ``changed`` called whenever a replica's state has changed, at once."""
+        self._watcher = changed
+
     def relocate(self, path: Path) -> None:
         """Load the artifact from here; before ``start``."""
+        self._artifact = msgspec.structs.replace(self._artifact, path=path)
         for replica in self.replicas:
             replica.relocate(path)
 
@@ -79,31 +111,81 @@ class Pool:
 
     async def start(self) -> None:
         """Start all replicas, and keep them going until ``stop``."""
+        self._running = True
         for replica in self.replicas:
-            await replica.start()
+            replica.start()
+
+    def resize(self, count: int) -> None:
+        """Have so many replicas, at least 1, from now on; before ``start``, from then on. Nobody waits for it.
+
+        Those that are added begin with the artifact's threads, as all did: how many that is was decided for the number
+        at the start.
+        """
+        if self._stopping:
+            return
+        refusal = self.refusal
+        missing = count - len(self.replicas)
+        for _ in range(missing):
+            replica = self._replica()
+            self.replicas.append(replica)
+            if self._running:
+                replica.start()
+            elif refusal is not None:
+                replica.give_up(refusal)
+        if missing < 0:
+            self._take_away(-missing)
+        self._on_change()
 
     async def stop(self) -> None:
         """Refuse what waits, let the replicas finish what they have, and end them."""
         self._refuse_all()
-        await asyncio.gather(*(replica.stop() for replica in self.replicas))
+        await asyncio.gather(*(replica.stop() for replica in self.every))
+        while self._leaving:
+            await asyncio.wait(list(self._leaving))
 
     def kill(self) -> None:
         """End the replicas with all that they have."""
         self._refuse_all()
-        for replica in self.replicas:
+        for replica in self.every:
             replica.kill()
+
+    def _replica(self) -> Replica:
+        return Replica(
+            self._artifact,
+            self._runtime,
+            self._settings,
+            self._dispatcher,
+            self._metrics,
+            self._on_change,
+            self._log,
+        )
+
+    def _take_away(self, count: int) -> None:
+        candidates = [
+            Candidate(replica.state is State.READY, replica.sequences, replica.inflight) for replica in self.replicas
+        ]
+        going = [self.replicas[index] for index in leaving(candidates, count)]
+        self.replicas = [replica for replica in self.replicas if replica not in going]
+        for replica in going:
+            task = asyncio.create_task(replica.leave(), name=f"a replica of {replica.name} leaves")
+            self._leaving[task] = replica
+            task.add_done_callback(self._left)
+
+    def _left(self, task: asyncio.Task[None]) -> None:
+        self._log.drop(self._leaving.pop(task).log)
 
     def _refuse_all(self) -> None:
         self._stopping = True
         self._dispatcher.refuse(ShuttingDown)
 
     def _on_change(self) -> None:
-        ready = any(replica.state is State.READY for replica in self.replicas)
-        self._metrics.ready.set(ready)
+        self._metrics.ready.set(bool(self.ready))
         if not self._stopping:
             self._dispatcher.refuse(None if self.hopeless is None else self._refusal)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+        if self._watcher is not None:
+            self._watcher()
 
     def _refusal(self) -> ModelNotReady:
-        return self.hopeless or ModelNotReady(self.replicas[0].name, self.readiness.reason, retry_after=1.0)
+        return self.hopeless or ModelNotReady(self._artifact.name, self.readiness.reason, retry_after=1.0)

@@ -17,6 +17,8 @@ import threading
 from collections.abc import Mapping
 
 from tidegate.replicas.directory import PrivateDirectory
+from tidegate.replicas.log import Log, ReplicaLog
+from tidegate.replicas.output import Output
 from tidegate.replicas.settings import ReplicaSettings
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -27,11 +29,14 @@ class WorkerEnded(Exception):
 
 
 class WorkerProcess:
-    """``threads`` is the number of intra-operation threads, 0 for the framework's own choice."""
+    """``threads`` is the number of intra-operation threads, 0 for the framework's own choice; ``log`` keeps what it
+    writes.
+    """
 
-    def __init__(self, settings: ReplicaSettings, threads: int) -> None:
+    def __init__(self, settings: ReplicaSettings, threads: int, log: ReplicaLog | None = None) -> None:
         self._settings = settings
         self._threads = threads
+        self._log = log or Log().replica()
 
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.pid}>"
@@ -51,18 +56,23 @@ class WorkerProcess:
         with contextlib.ExitStack() as undo:
             self._directory = PrivateDirectory.make(self._settings.directory)
             undo.callback(self._directory.remove)
+            self._output = Output(self._log)
+            undo.callback(self._output.close)
             self._lifeline, theirs = socket.socketpair()
             undo.callback(self._lifeline.close)
             with theirs:
                 self._child = subprocess.Popen(
                     self._command(theirs.fileno()),
                     stdin=subprocess.DEVNULL,
+                    stdout=self._output.theirs,
+                    stderr=self._output.theirs,
                     env=worker_environment(os.environ, self._threads),
                     pass_fds=(theirs.fileno(),),
                     start_new_session=True,
                 )
             undo.callback(self._reap)
             self._watch()
+            self._output.start()
             undo.pop_all()
 
     async def connect(self) -> socket.socket:
@@ -156,6 +166,7 @@ class WorkerProcess:
         self._child.wait()
 
     def _clean(self) -> None:
+        self._output.close()
         self._lifeline.close()
         self._directory.remove()
 

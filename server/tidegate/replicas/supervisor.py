@@ -20,6 +20,7 @@ from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateErr
 from tidegate.replicas.connection import Connection
 from tidegate.replicas.dispatch import Dispatcher
 from tidegate.replicas.lifecycle import Event, State, after, backoff, crash_looping, failures_in_row
+from tidegate.replicas.log import Log
 from tidegate.replicas.process import WorkerEnded, WorkerProcess, exit_text
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
@@ -74,6 +75,7 @@ class Replica:
         dispatcher: Dispatcher,
         metrics: RevisionMetrics,
         on_change: Callable[[], None],
+        log: Log,
     ) -> None:
         self._artifact = artifact
         self._runtime = runtime
@@ -81,10 +83,12 @@ class Replica:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._on_change = on_change
+        self.log = log.replica()
         self._process: WorkerProcess | None = None
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._hurry: asyncio.Future[None] | None = None
         self._last = ""
         self._ready_at: float | None = None
         self.state = State.STOPPED
@@ -109,6 +113,11 @@ class Replica:
     def inflight(self) -> int:
         """Requests at the worker."""
         return 0 if self._connection is None else self._connection.inflight
+
+    @property
+    def sequences(self) -> int:
+        """Sequences whose state the worker keeps."""
+        return 0 if self._connection is None else self._dispatcher.sequences_at(self._connection)
 
     @property
     def crash_looping(self) -> bool:
@@ -145,8 +154,8 @@ class Replica:
         self.refusal = refusal
         self._on_change()
 
-    async def start(self) -> None:
-        """Start the worker, and keep it going until ``stop``."""
+    def start(self) -> None:
+        """Start the worker, and keep it going until ``stop`` or ``leave``."""
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
         self._enter(Event.START)
         self._task = asyncio.create_task(self._run(), name=f"replica of {self._artifact.name}")
@@ -156,6 +165,16 @@ class Replica:
 
         Cancelling this leaves the end to go on by itself.
         """
+        if self._hurry is not None and not self._hurry.done():
+            self._hurry.set_result(None)
+        await self._stop()
+
+    async def leave(self) -> None:
+        """The same, but others go on: what it has gets the time that an execution may take. ``stop`` shortens that."""
+        self._hurry = asyncio.get_running_loop().create_future()
+        await self._stop()
+
+    async def _stop(self) -> None:
         self._stopping = True
         if self._task is not None:
             self._end(_STOP)
@@ -195,7 +214,7 @@ class Replica:
     async def _live(self) -> Ending:
         """One life of the worker, from its start until nothing of it is left."""
         self._ready_at = None
-        process = WorkerProcess(self._settings, self._artifact.threads)
+        process = WorkerProcess(self._settings, self._artifact.threads, self.log)
         try:
             process.start()
         except OSError as error:
@@ -309,6 +328,9 @@ class Replica:
         self._dispatcher.detach(connection)
         idle = asyncio.create_task(connection.drained())
         either: list[asyncio.Future[Any]] = [idle, process.exited]
+        if self._hurry is not None:
+            patience = self._settings.execution_timeout
+            await asyncio.wait([*either, self._hurry], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         await asyncio.wait(either, timeout=self._settings.stop_timeout, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         process.terminate()

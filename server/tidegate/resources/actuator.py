@@ -53,6 +53,11 @@ class Workload(msgspec.Struct, frozen=True):
     replicas: int = 1
 
 
+def version_of(workload: Workload) -> str:
+    """The model version that callers see: the directory's or registry's, or else the revision's number."""
+    return workload.resolved.version or str(workload.id.number)
+
+
 class Phase(StrEnum):
     STARTING = "Starting"
     """No replica is ready yet, and it is being tried."""

@@ -152,16 +152,20 @@ class Kubectl:
 
     def run(self, words: str) -> tuple[int, str]:
         """Its exit code and what it prints."""
-        done = subprocess.run(
+        with self.start(words) as process:
+            printed, _ = process.communicate(timeout=PATIENCE)
+        return process.returncode, printed
+
+    def start(self, words: str) -> subprocess.Popen[str]:
+        """One that goes on by itself; both of its streams are ``stdout``."""
+        return subprocess.Popen(
             [self._program, *words.split()],
             cwd=self._directory,
             env=self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE,
         )
-        return done.returncode, done.stdout
 
 
 def say_ready(url: str, **options: Any) -> None:

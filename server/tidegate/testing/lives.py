@@ -9,7 +9,7 @@ It tells on whoever uses it wrongly: a request to a life that has not begun or h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from tidegate.batching.item import ANYBODY, Caller
 from tidegate.batching.sequences import SequenceStatistics
@@ -82,6 +82,10 @@ class FakeLife:
         self.executing = 0
         self.interrupted = 0
         """Requests that were executing when it was told to stop."""
+        self.replicas = 1
+        """As many as it was told to have; all of them are ready while it is open."""
+        self.hopeless = False
+        self._watcher: Callable[[], None] | None = None
 
     @property
     def executor(self) -> FakeLife:
@@ -95,6 +99,32 @@ class FakeLife:
     def readiness(self) -> Readiness:
         return Readiness(self.open)
 
+    @property
+    def ready(self) -> int:
+        return self.replicas if self.open else 0
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        self._watcher = changed
+
+    def resize(self, replicas: int) -> None:
+        assert replicas >= 1, "a model has at least one replica"
+        self.replicas = replicas
+        self._tell()
+
+    def crash(self, *, hopeless: bool = False) -> None:
+        """Its replicas are lost; ``recover`` brings them back."""
+        self.open, self.hopeless = False, hopeless
+        self._tell()
+
+    def recover(self) -> None:
+        """What was lost is ready again."""
+        self.open, self.hopeless = True, False
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            self._watcher()
+
     async def start(self, timeout: float) -> None:
         await asyncio.sleep(self._lives.load_seconds)
         if self._lives.error is not None:
@@ -103,6 +133,7 @@ class FakeLife:
             raise ModelNotReady(self._lives.name, "it takes too long")
         self.metadata = self._lives.metadata
         self.open = True
+        self._tell()
 
     async def wake(self, timeout: float) -> None:
         """Nothing."""
@@ -112,12 +143,14 @@ class FakeLife:
 
     async def stop(self) -> None:
         self.open = False
+        self._tell()
         self.interrupted = self.executing
         await asyncio.sleep(self._lives.stop_seconds)
         self.alive = False
 
     def kill(self) -> None:
         self.open = False
+        self._tell()
 
     def configuration(self) -> ModelConfiguration:
         return ModelConfiguration(
@@ -134,7 +167,7 @@ class FakeLife:
     def statistics(self) -> RevisionStatistics:
         return RevisionStatistics(
             batcher=None,
-            replicas={"ready": 1} if self.open else {},
+            replicas={"ready": self.replicas} if self.open else {},
             executed={1: Executed(self.answered, 0.0, 0.0, 0.0)},
             last_inference=0.0,
             sequences=SequenceStatistics(open=self._lives.open_sequences, started=0, ended=0, expired=0, lost=0),

@@ -10,6 +10,7 @@ disk.made[-1].answer()
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from tidegate.control.offer import Offer, Survey
@@ -36,9 +37,14 @@ class FakeModel:
         self.starts = 0
         self.stops = 0
         self.killed = False
+        self.replicas = 1
+        """As many as it was told to have; all of them are ready when it is."""
+        self.hopeless = False
+        """Whether whoever keeps its replicas has as good as given up."""
         self.misused: list[str] = []
         self._inside = False
         self._outcome: asyncio.Future[None] | None = None
+        self._watcher: Callable[[], None] | None = None
 
     def __repr__(self) -> str:
         return f"<FakeModel {self.offer.model} version {self.offer.version}>"
@@ -49,6 +55,26 @@ class FakeModel:
         return True
 
     @property
+    def ready(self) -> int:
+        """See control's Model."""
+        return self.replicas if self.executor.state.ready else 0
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """See control's Model."""
+        self._watcher = changed
+
+    def resize(self, replicas: int) -> None:
+        """See control's Model."""
+        if replicas < 1:
+            self.misused.append(f"resized to {replicas}")
+        self.replicas = replicas
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            self._watcher()
+
+    @property
     def starting(self) -> bool:
         """Whether ``answer`` or ``fail`` is waited for."""
         return self._outcome is not None and not self._outcome.done()
@@ -56,6 +82,7 @@ class FakeModel:
     def answer(self) -> None:
         """It has loaded, or is well again."""
         self.executor.state = Readiness(True)
+        self._tell()
         if self._outcome is not None and not self._outcome.done():
             self._outcome.set_result(None)
 
@@ -63,6 +90,7 @@ class FakeModel:
         """It cannot be loaded."""
         error = ModelLoadFailed(error) if isinstance(error, str) else error
         self.executor.state = Readiness(False, error.message if isinstance(error, TidegateError) else "")
+        self._tell()
         assert self.starting, f"{self} is not being started"
         assert self._outcome is not None
         self._outcome.set_exception(error)
@@ -97,6 +125,7 @@ class FakeModel:
             self.misused.append("stopped while it was being started")
         self.stops += 1
         self.executor.state = Readiness(False, "it was stopped")
+        self._tell()
         await asyncio.sleep(0.1)  # a process takes time to end
 
     def kill(self) -> None:

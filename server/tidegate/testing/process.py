@@ -26,7 +26,7 @@ PATIENCE = 60.0
 """Seconds after which a test that waits is hanging; nothing is measured by it."""
 
 Event = dict[str, Any]
-PORTS = ("--http-port", "--grpc-port", "--status-port")
+PORTS = ("--http-port", "--grpc-port", "--admin-port", "--status-port")
 
 
 class Serving:
@@ -86,6 +86,11 @@ class Serving:
     def grpc(self) -> str:
         """host:port of the data plane over gRPC."""
         return str(self.events[0]["grpc"])
+
+    @property
+    def admin(self) -> str:
+        """Address of the resource API."""
+        return str(self.events[0]["admin"])
 
     @property
     def status(self) -> str:

@@ -17,7 +17,7 @@ from tidegate.testing.store import ManualClock, MemoryStore, NumberedUids
 
 P = ParamSpec("P")
 KIND = GroupKind("tidegate.dev", "ModelService")
-NAMES = ("memory", "sqlite")
+NAMES = ("memory", "sqlite", "sqlite-memory")
 PATIENCE = 60.0
 """Seconds after which what never comes is a failure."""
 
@@ -37,7 +37,10 @@ class Setup:
 
     @asynccontextmanager
     async def _opened(self, settings: StoreSettings) -> AsyncIterator[Store]:
-        if self.name == "memory":
+        if self.name == "sqlite-memory":
+            async with await SqliteStore.open(None, settings, clock=self.clock, new_uid=self.uids) as store:
+                yield store
+        elif self.name == "memory":
             memory = MemoryStore(settings, clock=self.clock, new_uid=self.uids)
             yield memory
             await memory.close()

@@ -1,4 +1,4 @@
-"""The Store in SQLite, opened on a state directory."""
+"""The Store in SQLite: opened on a state directory, or in memory for a server that is to leave nothing behind."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from tidegate.control.store.sqlite_ledger import SqliteLedger
 
 T = TypeVar("T")
 FILE = "state.db"
+MEMORY = Path(":memory:")
+"""What SQLite calls a database that ends with its connection."""
 
 
 class SqliteStore(LocalStore):
@@ -27,7 +29,7 @@ class SqliteStore(LocalStore):
 
     def __init__(
         self,
-        directory: StateDirectory,
+        directory: StateDirectory | None,
         writer: DatabaseThread,
         reader: DatabaseThread,
         settings: StoreSettings,
@@ -44,31 +46,37 @@ class SqliteStore(LocalStore):
     @classmethod
     async def open(
         cls,
-        path: Path,
+        path: Path | None,
         settings: StoreSettings | None = None,
         *,
         clock: Callable[[], float] = time.time,
         new_uid: Callable[[], str] = new_uid,
     ) -> Self:
-        """Open the state in a directory, which is made where there is none.
+        """Open the state in a directory, which is made where there is none; None is a state in memory.
 
         Raises:
             StateUnusable: another process has it, or its file is another program's, a newer version's, or damaged.
             StateUnavailable: SQLite cannot read or write it now.
         """
         settings = settings or StoreSettings()
-        directory = StateDirectory(path)  # in this thread: a call that is cancelled must not leave a lock behind
-        try:
-            file = directory.file(FILE)
-        except BaseException:
-            directory.release()
-            raise
-        writer, reader = DatabaseThread(file, "writer", settings), DatabaseThread(file, "reader", settings)
+        directory = None
+        file = MEMORY
+        if path is not None:
+            directory = StateDirectory(path)  # in this thread: a call that is cancelled must not leave a lock behind
+            try:
+                file = directory.file(FILE)
+            except BaseException:
+                directory.release()
+                raise
+        writer = DatabaseThread(file, "writer", settings)
+        # A database in memory is its connection's alone, so both are one thread.
+        reader = writer if directory is None else DatabaseThread(file, "reader", settings)
         try:
             newest = await writer.call(lambda connection: _prepared(connection, str(file), clock()))
         except BaseException:
             await writer.close()
-            directory.release()
+            if directory is not None:
+                directory.release()
             raise
         return cls(directory, writer, reader, settings, clock, new_uid, newest)
 
@@ -77,7 +85,8 @@ class SqliteStore(LocalStore):
         async with self._closing:  # whoever closes it, too, returns when it is closed
             await self._reader.close()
             await self._writer.close()
-            self._directory.release()
+            if self._directory is not None:
+                self._directory.release()
 
     async def __aenter__(self) -> Self:
         return self

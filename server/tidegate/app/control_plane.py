@@ -1,0 +1,129 @@
+"""The services of one server: where they are kept, who looks after them, who runs them, and who is told to route."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from tidegate.app.models import available_cores
+from tidegate.app.routing import Router
+from tidegate.app.services import ServiceModels
+from tidegate.app.settings import ServeSettings
+from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
+from tidegate.control.resolver import LocalResolver, ResolverSettings
+from tidegate.control.services.reconciler import Reconciler
+from tidegate.control.services.settings import ServiceSettings
+from tidegate.control.store.sqlite import SqliteStore
+from tidegate.gateway.route import label
+from tidegate.resources.actuator import RevisionId, Workload
+from tidegate.resources.document import Document, GroupKind
+from tidegate.resources.kinds import KSERVE, OURS
+from tidegate.resources.store import Store
+from tidegate.resources.traffic import Traffic
+from tidegate.runtimes.trust import TrustPolicy
+from tidegate.storage.cache import ArtifactCache
+from tidegate.telemetry.metrics import Metrics, RevisionMetrics
+
+SERVICES = (GroupKind(OURS, "ModelService"), GroupKind(KSERVE, "InferenceService"))
+
+
+class ControlPlane:
+    """From ``open`` to ``close``."""
+
+    def __init__(self, settings: ServeSettings, router: Router, metrics: Metrics, copies: ArtifactCache) -> None:
+        self._settings = settings
+        self._router = router
+        self._metrics = metrics
+        resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
+        models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
+        self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
+        self._resolver = LocalResolver(copies, resolving)
+        self._store: SqliteStore | None = None
+        self._reconciler: Reconciler | None = None
+
+    async def open(self) -> Store:
+        """Open the state. What is stored is routed to, and answers that it is being started.
+
+        Raises:
+            StateUnusable: another process has it, or it is not ours to read.
+            StateUnavailable: the disk does not let us.
+        """
+        self._store = await SqliteStore.open(self._settings.state_directory)
+        for kind in SERVICES:
+            for item in (await self._store.list(kind)).items:
+                self._router.direct(Traffic(*_name(item), reason="it is being started"), {})
+        return self._store
+
+    async def start(self, base: str) -> None:
+        """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over.
+
+        ``base`` is the URL of the data plane.
+        """
+        assert self._store is not None, "open comes first"
+        settings = ServiceSettings(base=base, keep_previous=self._settings.keep_previous)
+        self._reconciler = Reconciler(
+            self._store,
+            self.actuator,
+            self._resolver,
+            publish=self._publish,
+            withdraw=self._router.drop,
+            settings=settings,
+        )
+        await self._reconciler.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.ready_timeout), asyncio.TaskGroup() as kinds:
+                for kind in SERVICES:
+                    kinds.create_task(settled(self._store, kind))
+
+    async def stop(self) -> None:
+        """Look after nothing any more, and end what runs."""
+        if self._reconciler is not None:
+            await self._reconciler.stop()
+        await self.actuator.stop()
+
+    def kill(self) -> None:
+        """End what runs, with all that it has; ``stop`` and ``close`` are still to be awaited."""
+        self.actuator.kill()
+
+    async def close(self) -> None:
+        """Let the state go, once nobody reads it any more."""
+        if self._store is not None:
+            await self._store.close()
+
+    def _bind(self, workload: Workload) -> RevisionMetrics:
+        revision = workload.id
+        return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
+
+    def _publish(self, traffic: Traffic) -> None:
+        leases = {
+            number: lease
+            for number in traffic.running
+            if (lease := self.actuator.backend(RevisionId(traffic.namespace, traffic.service, number))) is not None
+        }
+        self._router.direct(traffic, leases)
+
+
+async def settled(store: Store, kind: GroupKind) -> None:
+    """Return once no service of a kind is on its way to what is wished."""
+    page = await store.list(kind)
+    waited = {_name(item) for item in page.items if under_way(item)}
+    if not waited:
+        return
+    async with store.watch(kind, since=page.version) as changes:
+        async for change in changes:
+            if change.type == "DELETED" or not under_way(change.document):
+                waited.discard(_name(change.document))
+            if not waited:
+                return
+
+
+def under_way(service: Document) -> bool:
+    """Whether a service will be told otherwise soon: nobody has looked at it, or its model is being loaded."""
+    status = service.get("status") or {}
+    seen = status.get("observedGeneration") == service["metadata"].get("generation")
+    return not seen or status.get("modelStatus", {}).get("transitionStatus") == "InProgress"
+
+
+def _name(document: Document) -> tuple[str, str]:
+    metadata = document["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]

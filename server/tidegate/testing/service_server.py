@@ -1,0 +1,122 @@
+"""A real server with a state directory, whose services a test writes, waits for, and asks after a restart or a kill. ::
+
+with ServiceServer.start(state, "--trust", models) as server:
+    server.write(manifest("iris", models / "iris.joblib"))
+    server.until("iris", ready)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from tidegate.testing.process import PATIENCE, Serving
+
+SERVICES = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
+REVISIONS = "/apis/tidegate.dev/v1/namespaces/default/servingrevisions"
+PORTS = ("http", "grpc", "admin", "status")
+
+Document = dict[str, Any]
+
+
+class ServiceServer:
+    """``serving`` is the process that runs now; every one of them has the same ports."""
+
+    def __init__(self, words: list[str | Path]) -> None:
+        self._words = words
+        self.serving = Serving.start(*words)
+        self.serving.until("ready")
+        listening = self.serving.events[0]
+        self._words += [word for port in PORTS for word in (f"--{port}-port", listening[port].rpartition(":")[2])]
+        self.http = httpx.Client(base_url=self.serving.url, trust_env=False, timeout=PATIENCE)
+        self.admin = httpx.Client(base_url=self.serving.admin, trust_env=False, timeout=PATIENCE)
+
+    @classmethod
+    def start(cls, state: Path, *words: str | Path) -> Self:
+        """With this state directory, and further options."""
+        return cls(["--state-directory", state, *words])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+        self.admin.close()
+        try:
+            if error is None and self.serving.process.poll() is None:
+                assert self.serving.stop() == 0
+        finally:
+            self.serving.close()
+
+    def begin_again(self) -> None:
+        """Start it once more, after it has ended."""
+        self.serving.close()
+        self.serving = Serving.start(*self._words)
+        self.serving.until("ready")
+
+    def write(self, service: Document) -> Document:
+        """Apply a manifest; returns the service as it is stored.
+
+        Raises:
+            AssertionError: it is refused.
+            httpx.TransportError: the server went away.
+        """
+        answer = self.admin.patch(
+            f"{SERVICES}/{service['metadata']['name']}",
+            params={"fieldManager": "test", "force": "true"},
+            json=service,
+            headers={"content-type": "application/apply-patch+yaml"},
+        )
+        assert answer.status_code in (200, 201), answer.text
+        written: Document = answer.json()
+        return written
+
+    def read(self, name: str) -> Document:
+        """A service as it is stored."""
+        service: Document = self.admin.get(f"{SERVICES}/{name}").raise_for_status().json()
+        return service
+
+    def revisions(self, name: str) -> list[Document]:
+        """The revisions of a service, by number."""
+        items: list[Document] = self.admin.get(REVISIONS).raise_for_status().json()["items"]
+        own = [each for each in items if each["spec"]["service"]["name"] == name]
+        return sorted(own, key=lambda each: int(each["spec"]["number"]))
+
+    def until(self, name: str, holds: Callable[[Document], bool]) -> Document:
+        """A service once its status is that of what is wished now, and holds."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            service = self.read(name)
+            status = service.get("status", {})
+            if status.get("observedGeneration") == service["metadata"]["generation"] and holds(status):
+                return service
+            assert time.monotonic() < deadline, service
+
+
+def manifest(name: str, model: Path, form: str, **predictor: Any) -> Document:
+    """A ModelService of a file; ``predictor`` says more of it."""
+    reference = {"modelFormat": {"name": form}, "storageUri": f"file://{model}"}
+    return {
+        "apiVersion": "tidegate.dev/v1",
+        "kind": "ModelService",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"predictor": {"model": reference, **predictor}},
+    }
+
+
+def ready(status: Document) -> bool:
+    """Whether the service answers."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
+
+
+def split(status: Document) -> dict[str, int]:
+    """Per cent of the traffic, by the name of the revision that gets it."""
+    traffic = status.get("components", {}).get("predictor", {}).get("traffic", ())
+    return {each["revisionName"]: each["percent"] for each in traffic if each.get("percent")}
