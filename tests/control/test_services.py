@@ -632,3 +632,18 @@ async def test_what_is_still_ending_is_not_forgotten() -> None:
     await stage.settle()
     assert await stage.numbers() == [2, 3, 4]
     await stage.stop()
+
+
+@in_virtual_time
+async def test_nothing_is_let_go_of_while_something_is_found() -> None:
+    """What was found and is no revision yet would be let go of, too; afterwards it is made up for."""
+    stage = await begun(model_service("a"))
+    stage.resolver.takes = 10.0
+    await stage.apply(model_service("b", name="other"))
+    await stage.settle(1.0)
+    await stage.delete()
+    await stage.settle(5.0)
+    assert stage.resolver.kept == {digest("a")}
+    await stage.settle(10.0)
+    assert stage.resolver.kept == {digest("b")}
+    await stage.stop()
