@@ -23,6 +23,7 @@ from tidegate.resources.document import Document, check_json
 from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import FRAMEWORKS, at, components, part
+from tidegate.resources.revision import unpinned
 from tidegate.resources.rules_kserve import PREFIX, mode_of
 from tidegate.resources.scalars import DNS_LABEL
 from tidegate.resources.translate import translate
@@ -132,7 +133,8 @@ def _manifest(
     warnings = [fault.message for fault in found.warnings if validation is FieldValidation.WARN]
     if isinstance(found.resource, InferenceService):
         warnings += [note.message for note in translate(found.resource)[1]]
-    return encode(apply_defaults(found.resource)), tuple(warnings)
+    clean = encode(apply_defaults(found.resource))
+    return clean if old is None else unpinned(old, clean), tuple(warnings)
 
 
 def _superseded(document: Document, old: Document) -> Document:
