@@ -182,6 +182,11 @@ def test_a_refused_service_keeps_what_was_said() -> None:
         ),
         ({"predictor": {}, "notify": [{}], "slo": {}}, ["notify", "slo"]),
         ({"predictor": {"logger": {}}}, ["predictor.logger"]),
+        (
+            {"predictor": {"timeout": 5, "model": {"runtimeVersion": "1"}}},
+            ["predictor.timeout", "predictor.model.runtimeVersion"],
+        ),
+        ({"predictor": {"batcher": {"priorities": {"levels": 2}}}}, ["predictor.batcher.priorities.levels"]),
         ({"predictor": {"minReplicas": 0}}, ["predictor.minReplicas"]),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 3}}, []),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 4}}, ["predictor.maxReplicas"]),
