@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from tidegate.control.api.served import NAMESPACE, Served
-from tidegate.control.store.lifecycle import check_metadata
 from tidegate.control.services.not_yet import not_yet
+from tidegate.control.store.lifecycle import check_metadata
 from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.decode import encode, inspect
 from tidegate.resources.defaults import apply_defaults, rename_frameworks
