@@ -115,7 +115,6 @@ def test_no_request_is_lost_by_resizing(tmp_path: Path) -> None:
             await until(lambda: states(backend) == {"ready": 2})
             assert sum(size.executions for size in backend.statistics().executed.values()) == answered
             assert await backend.measure() > 0
-            assert len({line.replica for line in stage.log.lines()} - {1, 2, 3, 4, 5, 6, 7}) == 0
 
     run(main())
 
@@ -144,8 +143,9 @@ def test_one_that_goes_finishes_what_takes_longer_than_a_stop_may(tmp_path: Path
 
 
 @pytest.mark.e2e
-def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path) -> None:
-    """What it executes has a stop's patience from then on."""
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path, at_once: bool) -> None:
+    """What it executes has a stop's patience from then on, also where both come in one turn of the loop."""
     stage = Stage(tmp_path)
     os.mkfifo(tmp_path / "gate")
 
@@ -154,7 +154,8 @@ def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path) -> None:
             asks = [asyncio.create_task(infer(backend, gate=str(tmp_path / "gate"))) for _ in range(4)]
             opened = await asyncio.to_thread((tmp_path / "gate").open, "wb")
             backend.resize(1)
-            await until(lambda: "draining" in states(backend))
+            if not at_once:
+                await until(lambda: "draining" in states(backend))
             await backend.stop()
             opened.close()
             results = await asyncio.gather(*asks, return_exceptions=True)
@@ -239,7 +240,7 @@ def test_who_watches_is_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.e2e
 def test_what_replicas_write_is_kept(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Past Python, too, and over a crash; on our own standard error it comes as ever."""
-    stage = Stage(tmp_path, behaviour="noise")
+    stage = Stage(tmp_path, behaviour="noise", load={"noise": True})
 
     async def main() -> None:
         async with stage.ready(1) as backend:
@@ -247,6 +248,12 @@ def test_what_replicas_write_is_kept(tmp_path: Path, capfd: pytest.CaptureFixtur
             await until(lambda: "a model prints" in [line.text for line in stage.log.lines()])
             with pytest.raises(Exception, match="ended"):
                 await infer(backend, fault=True)
+            backend.resize(2)
+            await until(lambda: backend.ready == 2)
+            await until(lambda: 2 in {line.replica for line in stage.log.lines()})
+            backend.resize(1)  # the newer one goes, and what it wrote goes with it
+            await until(lambda: states(backend) == {"ready": 1})
+            assert {line.replica for line in stage.log.lines()} == {1}
             texts = [line.text for line in stage.log.lines()]
             assert "a model's library prints" in texts
             assert any("Segmentation fault" in text for text in texts)

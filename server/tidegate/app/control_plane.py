@@ -38,6 +38,8 @@ class ControlPlane:
         models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
         self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
         self._resolver = LocalResolver(copies, resolving)
+        self._gone: set[RevisionId] = set()
+        self.actuator.subscribe(lambda namespace, service: self._forget())
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
 
@@ -67,6 +69,7 @@ class ControlPlane:
             self._resolver,
             publish=self._publish,
             withdraw=self._router.drop,
+            forgotten=self._forgotten,
             settings=settings,
         )
         await self._reconciler.start()
@@ -93,6 +96,16 @@ class ControlPlane:
     def _bind(self, workload: Workload) -> RevisionMetrics:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
+
+    def _forgotten(self, revision: RevisionId) -> None:
+        """Its metrics go once its last request was counted."""
+        self._gone.add(revision)
+        self._forget()
+
+    def _forget(self) -> None:
+        for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
+            self._gone.discard(revision)
+            self._router.forget(revision)
 
     def _publish(self, traffic: Traffic) -> None:
         leases = {

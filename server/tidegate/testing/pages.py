@@ -190,8 +190,8 @@ class Reader:
             said = prose.read()
         events = {event["event"]: event for event in map(json.loads, lines)}
         assert "ready" in events, f"$ {command}\n{said}"
-        told = events["listening"]
-        self._addresses = NOBODY | {port: told[port].rpartition("/")[2] for port in DEFAULTS if port in told}
+        listening = events["listening"]
+        self._addresses = {port: listening[port].rpartition("//")[2] for port in DEFAULTS}
         self._write_files()
         return "".join(lines) if "-o json" in command else said
 
