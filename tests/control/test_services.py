@@ -485,6 +485,32 @@ async def test_a_store_that_is_busy_is_asked_again() -> None:
 
 
 @in_virtual_time
+async def test_what_was_published_counts_though_it_could_not_be_written_down() -> None:
+    """A route that was given is not taken away because the status that tells of it could not be kept."""
+
+    class Full(MemoryStore):
+        async def replace_status(self, document: Document, *, dry_run: bool = False) -> Document:
+            if full:
+                raise StateUnavailable("the disk is full")
+            return await super().replace_status(document, dry_run=dry_run)
+
+    full = True
+    stage = ServiceStage(store=Full(clock=now))
+    await stage.start()
+    await stage.apply(model_service("a"))
+    await stage.settle()
+    assert stage.shares() == {1: 100}
+    await stage.apply(model_service("z"))
+    await stage.settle()
+    assert stage.shares() == {1: 100}
+    full = False
+    await stage.settle(60)
+    assert (await stage.book()).rolledout == 1
+    assert (await stage.conditions())["Ready"] == "True"
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_what_goes_wrong_with_one_service_stops_no_other() -> None:
     """Whatever it is."""
 

@@ -291,7 +291,8 @@ class Services(RuleBasedStateMachine):
         assert len(kept.keys() - needed) <= HISTORY
         if predictor.get("replicas") == 0:
             assert (stage.shares(), stage.running()) == ({}, {})
-        elif (created := book.tracks[STABLE].created) and predictor["model"]["storageUri"] != "z":
+        elif predictor["model"]["storageUri"] != "z":
+            created = book.tracks[STABLE].created
             standings = stage.actuator.standings("default", "iris")
             if standings[created].ready and not service["spec"].get("canary"):
                 percent = predictor.get("canaryTrafficPercent")

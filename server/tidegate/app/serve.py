@@ -16,6 +16,7 @@ from functools import partial
 
 from msgspec import structs
 
+from tidegate.app.admin import AdminServer, admin_server
 from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
 from tidegate.app.identity import Door
@@ -23,18 +24,15 @@ from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
-from tidegate.control.api.application import ResourceApi
 from tidegate.control.watch import snapshot, watch
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
-from tidegate.gateway.http.listener import HttpListener
 from tidegate.gateway.http.server import HttpServer
-from tidegate.gateway.http.status import StatusServer, uncounted
+from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import RouteTable
 from tidegate.identity.tls import contexts
 from tidegate.protocol.errors import ModelNotReady
-from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
 
@@ -92,7 +90,7 @@ class Server:
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
         self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
-        self._admin: HttpListener | None = None
+        self._admin: AdminServer | None = None
         self.plane.starting = True
 
     async def run(self, signals: EndSignals) -> int:
@@ -136,16 +134,21 @@ class Server:
         await self._status.start()
         await self._door.open()
         store = await self._services.open()
-        api = ResourceApi(store, version=settings.gateway.version)
-        await api.prepare()
-        self._admin = HttpListener(api, settings.admin, DEFAULT_LIMITS, uncounted)
+        self._admin = admin_server(
+            store,
+            settings.admin,
+            settings.state_directory,
+            version=settings.gateway.version,
+            authenticator=self._door.authenticator,
+            logs=self._services.actuator,
+        )
         for listener in (self._http, self._grpc, self._admin):
             await listener.start()
         self._announce(
             Listening(
                 address(settings.http.host, self._http.port),
                 address(settings.grpc.host, self._grpc.port),
-                f"http://{address(settings.admin.host, self._admin.port)}",
+                f"{self._admin.scheme}://{address(settings.admin.http.host, self._admin.port)}",
                 address(settings.status.host, self._status.port),
             )
         )

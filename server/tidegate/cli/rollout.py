@@ -132,7 +132,7 @@ def undo(
             wished = undone(before, revision)
             differences = list(changes(before["spec"], wished["spec"], "spec"))
             named = f"{label(kind, before['metadata']['name'])}"
-            if not differences:
+            if not differences and is_meant(before, revision):
                 print(f"{named} is what revision {number_of(revision)} was already")
                 return
             if not dry_run:
@@ -146,6 +146,16 @@ def undo(
             for path, old, new in differences:
                 print(f"  {path}: {_shown(old)} → {_shown(new)}")
             return
+
+
+def is_meant(service: Document, revision: Document) -> bool:
+    """Whether a revision is what the service's spec means already; two can differ in the model's content alone."""
+    from tidegate.cli.history import number_of
+    from tidegate.resources.revision import pinned
+
+    predictor = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
+    newest = str(predictor.get("latestCreatedRevision", ""))
+    return newest == revision["metadata"]["name"] or pinned(service) == number_of(revision)
 
 
 def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:

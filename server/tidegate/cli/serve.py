@@ -134,6 +134,7 @@ def option_of(field: str) -> str:
 
 
 def _settings_of(options: Options) -> ServeSettings:
+    from tidegate.app.admin import AdminSettings
     from tidegate.app.settings import ServeSettings
     from tidegate.gateway.dataplane import GatewaySettings
 
@@ -153,7 +154,10 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
-        admin=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
+        admin=AdminSettings(
+            http=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
+            names=addresses.admin_name,
+        ),
         status=structs.replace(http, port=addresses.status_port, access_log=False),
         replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
         batching=structs.replace(

@@ -7,6 +7,7 @@ What was resolved once stays: its copy is held until ``keep`` lets go of it, wha
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from tidegate.runtimes.trust import TrustPolicy, require_trust
 from tidegate.storage.cache import ArtifactCache, Held
 from tidegate.storage.copied import copied_source
 from tidegate.storage.repository import ModelSource, scan
+
+log = logging.getLogger(__name__)
 
 _PREFIX = "sha256:"
 _PREDICTOR = "spec.predictor"
@@ -54,6 +57,7 @@ class LocalResolver:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._lost: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<LocalResolver keeps {len(self._held)} models>"
@@ -73,12 +77,16 @@ class LocalResolver:
         missing = wanted - self._held.keys()
         if not missing:
             return
-        pinned = await asyncio.to_thread(lambda: [self._cache.pin(digest) for digest in missing])
-        for held in filter(None, pinned):
-            if held.digest in self._wanted:  # nobody has asked for others meanwhile
+        pinned = await asyncio.to_thread(lambda: {digest: self._cache.pin(digest) for digest in missing})
+        for digest, held in pinned.items():
+            if held is None:
+                if digest not in self._lost:
+                    log.warning("the model content sha256:%s cannot be kept: it is not in the model cache", digest)
+            elif digest in self._wanted:  # nobody has asked for others meanwhile
                 self._keep(held)
             else:
                 self._cache.release(held)
+        self._lost = {digest for digest, held in pinned.items() if held is None}
 
     def _found(self, resolving: asyncio.Future[tuple[Held, Resolved]]) -> None:
         if not resolving.cancelled() and resolving.exception() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,27 @@ from tidegate.identity.authenticator import Authenticator
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity, Proof, Role
 from tidegate.protocol.errors import InvalidRequest
-from tidegate.testing.api import INFERENCE_SERVICES, MERGE, SERVICES, Api, OpenDoor, inference_service, model_service
+from tidegate.testing.api import (
+    INFERENCE_SERVICES,
+    MERGE,
+    SERVICES,
+    Api,
+    OpenDoor,
+    in_virtual_time,
+    inference_service,
+    model_service,
+)
 from tidegate.testing.stores import in_loop
 
 IRIS = f"{SERVICES}/iris"
 NAMESPACES = "/api/v1/namespaces"
 RUNTIMES = "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes"
 LABEL = {"metadata": {"labels": {"a": "b"}}}
-NOBODY, VIEW, EDIT, ADMIN = None, *Role
+NOBODY: Role | None = None
+VIEW, EDIT, ADMIN = Role.VIEW, Role.EDIT, Role.ADMIN
+ROLES = (NOBODY, *Role)
 
-TABLE = [
+TABLE: list[tuple[str, str, Any, str | None, Role | None]] = [
     # method, path, body, type, the least role
     ("GET", "/version", None, None, NOBODY),
     ("GET", "/apis", None, None, NOBODY),
@@ -50,9 +62,9 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("has", [NOBODY, *Role], ids=str)
+@pytest.mark.parametrize("has", ROLES, ids=str)
 @pytest.mark.parametrize(("method", "path", "body", "kind", "needed"), TABLE, ids=lambda value: str(value)[:60])
-@in_loop
+@in_virtual_time
 async def test_each_role_may_what_it_is_for(
     method: str, path: str, body: object, kind: str | None, needed: Role | None, has: Role | None
 ) -> None:
@@ -62,8 +74,7 @@ async def test_each_role_may_what_it_is_for(
         await api.made(model_service())
         door.identity = Identity("ann", Proof.KEY, role=has)
         reply = await api.ask(method, path, body, kind=kind or "application/json")
-        roles = [NOBODY, *Role]
-        if roles.index(has) >= roles.index(needed):
+        if ROLES.index(has) >= ROLES.index(needed):
             assert reply.status_code in (200, 201, 404)
             return
         assert (reply.status_code, reply.json()["reason"]) == (403, "Forbidden")

@@ -54,6 +54,9 @@ class Seen(msgspec.Struct, frozen=True):
     standings: Mapping[int, Standing] = {}
     resolutions: Mapping[str, Resolution] = {}
     """By track."""
+    book: Book | None = None
+    """What was decided when a route was published last, which may not have been written down; None where nobody
+    remembers, and what is written down counts."""
 
 
 def plan(seen: Seen, settings: ServiceSettings, now: float) -> Plan:
@@ -77,7 +80,7 @@ def _refusal(service: Document, rival: Document, now: float) -> WriteStatus | No
 
 
 def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings, now: float) -> Plan:
-    before = books.read(service)
+    before = seen.book or books.read(service)
     uid = service["metadata"]["uid"]
     kept = {each.number: each for each in map(revisions.read, _own(seen.revisions, uid))}
     taken = {*seen.standings, *(revisions.service_of(each["metadata"]["name"])[1] for each in seen.revisions)}
@@ -100,7 +103,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, before, book),
+        *told(service, status, books.read(service), book),
         *_written(service, status),
         *_ends(seen, replicas),
     ]
@@ -109,7 +112,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
     limit = wish.history or settings.history
     actions += [DeleteRevision(seen.namespace, name_of(seen.name, number)) for number in forgotten(kept, needed, limit)]
     unresolved = frozenset(track for track, number in assignment.newest.items() if not number)
-    return Plan(tuple(actions), _wake(assignment, book, now), unresolved)
+    return Plan(tuple(actions), _wake(assignment, book, now), unresolved, book)
 
 
 def _own(documents: Iterable[Document], uid: str) -> list[Document]:

@@ -23,6 +23,7 @@ from tidegate.control.services.actions import (
     Withdraw,
     WriteStatus,
 )
+from tidegate.control.services.book import Book
 from tidegate.control.services.plan import Seen, plan
 from tidegate.control.services.resolutions import Resolutions
 from tidegate.control.services.settings import ServiceSettings
@@ -64,6 +65,8 @@ class Reconciler:
         self._turns = Turns(self._look, self._settings)
         self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock)
         self._published: dict[Name, Traffic] = {}
+        self._books: dict[Name, tuple[str, Book]] = {}
+        """What was decided when it was published last, for the service of a uid."""
         self._watches: list[asyncio.Task[None]] = []
         self._files_due = True
 
@@ -149,16 +152,29 @@ class Reconciler:
             revisions=tuple(self._shelf.revisions(name)),
             standings=standings,
             resolutions=self._resolutions.of(name),
+            book=self._remembered(name, served),
         )
         now = self._clock()
         planned = plan(seen, self._settings, now)
         try:
             for action in planned.actions:
+                if isinstance(action, Publish | Withdraw):
+                    self._remember(name, served, planned.book)
                 await self._do(name, served, action)
         except (ResourceConflict, ResourceNotFound):
             return  # somebody was faster: the watch tells of it, and then it is looked at again
         self._resolutions.forget(name, planned.unresolved)
         self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)
+
+    def _remembered(self, name: Name, service: Document | None) -> Book | None:
+        held = self._books.get(name)
+        return held[1] if held is not None and service is not None and service["metadata"]["uid"] == held[0] else None
+
+    def _remember(self, name: Name, service: Document | None, book: Book | None) -> None:
+        if service is None:
+            self._books.pop(name, None)
+        elif book is not None:
+            self._books[name] = (service["metadata"]["uid"], book)
 
     async def _do(self, name: Name, service: Document | None, action: Action) -> None:
         match action:

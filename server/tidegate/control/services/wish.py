@@ -40,7 +40,7 @@ class Wish(msgspec.Struct, frozen=True):
     percent: int | None
     """``canaryTrafficPercent``; None without it, and beside ``spec.canary``, where it has no meaning."""
     pinned: int | None
-    """The revision that an undo wrote, where the schema has no digest."""
+    """The revision that an undo went back to."""
     restarted_at: str
     fixed: bool
     """Whether the number of replicas is told, and not made less by what canaries have."""
