@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from tidegate.app.models import available_cores
 from tidegate.app.routing import Router
+from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
 from tidegate.app.settings import ServeSettings
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
@@ -15,7 +16,7 @@ from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.route import label
-from tidegate.resources.actuator import RevisionId, Workload
+from tidegate.resources.actuator import Workload
 from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.kinds import KSERVE, OURS
 from tidegate.resources.store import Store
@@ -32,11 +33,12 @@ class ControlPlane:
 
     def __init__(self, settings: ServeSettings, router: Router, metrics: Metrics, copies: ArtifactCache) -> None:
         self._settings = settings
-        self._router = router
         self._metrics = metrics
         resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
         models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
         self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
+        self._routes = ServiceRoutes(router, self.actuator.backend)
+        self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
@@ -51,7 +53,7 @@ class ControlPlane:
         self._store = await SqliteStore.open(self._settings.state_directory)
         for kind in SERVICES:
             for item in (await self._store.list(kind)).items:
-                self._router.direct(Traffic(*_name(item), reason="it is being started"), {})
+                self._routes.publish(Traffic(*_name(item), reason="it is being started"))
         return self._store
 
     async def start(self, base: str) -> None:
@@ -65,8 +67,8 @@ class ControlPlane:
             self._store,
             self.actuator,
             self._resolver,
-            publish=self._publish,
-            withdraw=self._router.drop,
+            publish=self._routes.publish,
+            withdraw=self._routes.withdraw,
             settings=settings,
         )
         await self._reconciler.start()
@@ -93,14 +95,6 @@ class ControlPlane:
     def _bind(self, workload: Workload) -> RevisionMetrics:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
-
-    def _publish(self, traffic: Traffic) -> None:
-        leases = {
-            number: lease
-            for number in traffic.running
-            if (lease := self.actuator.backend(RevisionId(traffic.namespace, traffic.service, number))) is not None
-        }
-        self._router.direct(traffic, leases)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:
