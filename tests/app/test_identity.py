@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate.app.identity import Door
+from tidegate.app.identity import Recognition
 from tidegate.identity.credentials import Certificate, Credentials
 from tidegate.identity.identity import Proof
 from tidegate.identity.key import Key, hash_of, secret_of
@@ -39,8 +39,8 @@ def ways(settings: IdentitySettings, *named: Way) -> IdentitySettings:
 
 async def proven(settings: IdentitySettings) -> list[Proof | None]:
     """By what a certificate, a token and a key, each alone and then all together, show who somebody is."""
-    door = Door(settings)
-    await door.open()
+    recognition = Recognition(settings)
+    await recognition.open()
     shown = [
         Credentials("", Certificate((NAME,))),
         Credentials(ISSUER.token()),
@@ -48,13 +48,13 @@ async def proven(settings: IdentitySettings) -> list[Proof | None]:
         Credentials(ISSUER.token(), Certificate((NAME,))),
     ]
     found: list[Proof | None] = []
-    assert door.authenticator is not None
+    assert recognition.authenticator is not None
     for credentials in shown:
         try:
-            found.append((await door.authenticator.identify(credentials)).proof)
+            found.append((await recognition.authenticator.identify(credentials)).proof)
         except Unauthenticated:
             found.append(None)
-    await door.close()
+    await recognition.close()
     return found
 
 
@@ -80,18 +80,18 @@ def test_only_the_ways_that_were_named_are_open(
 
 def test_without_a_way_nobody_is_asked(settings: IdentitySettings) -> None:
     """And no file is read."""
-    door = Door(IdentitySettings(api_keys=Path("none.json")))
-    assert (door.authenticator, door.access()) == (None, None)
-    asyncio.run(door.open())
+    recognition = Recognition(IdentitySettings(api_keys=Path("none.json")))
+    assert (recognition.authenticator, recognition.access()) == (None, None)
+    asyncio.run(recognition.open())
 
 
 def test_what_cannot_be_used_ends_the_start(settings: IdentitySettings, tmp_path: Path) -> None:
     """A file that is missing would let nobody in, and nobody would know why."""
     with pytest.raises(Unusable, match=r"none\.json cannot be read"):
-        Door(IdentitySettings(ways=frozenset({Way.KEYS}), api_keys=tmp_path / "none.json"))
+        Recognition(IdentitySettings(ways=frozenset({Way.KEYS}), api_keys=tmp_path / "none.json"))
     (tmp_path / "jwks.json").write_text("{}")
     with pytest.raises(Unusable, match=r"jwks\.json: it is no JSON Web Key Set"):
-        asyncio.run(Door(ways(settings, Way.JWT)).open())
+        asyncio.run(Recognition(ways(settings, Way.JWT)).open())
 
 
 def test_an_issuer_that_is_away_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -99,12 +99,12 @@ def test_an_issuer_that_is_away_does_not_end_it(caplog: pytest.LogCaptureFixture
     tokens = TokenSettings(issuer="i", audience="a", keys="https://127.0.0.1/jwks.json")
 
     async def main() -> None:
-        door = Door(IdentitySettings(ways=frozenset({Way.JWT}), tokens=tokens))
-        await door.open()
-        assert door.authenticator is not None
+        recognition = Recognition(IdentitySettings(ways=frozenset({Way.JWT}), tokens=tokens))
+        await recognition.open()
+        assert recognition.authenticator is not None
         with pytest.raises(Unauthenticated):
-            await door.authenticator.identify(Credentials(ISSUER.token()))
-        await door.close()
+            await recognition.authenticator.identify(Credentials(ISSUER.token()))
+        await recognition.close()
 
     asyncio.run(main())
     assert "127.0.0.1 is at 127.0.0.1, which is neither public nor allowed" in caplog.text

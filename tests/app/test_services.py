@@ -27,11 +27,13 @@ from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.resources.actuator import Phase, Resolved, RevisionId, Standing, Workload
 from tidegate.runtimes.sample import Sample
+from tidegate.runtimes.trust import TrustPolicy
 from tidegate.storage.cache import ArtifactCache, CacheSettings
 from tidegate.storage.config import parse_config
 from tidegate.storage.repository import ModelSource
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.process import PATIENCE
+from tidegate.testing.zoo.python import write_folder
 
 ONE = RevisionId("default", "m", 1)
 SETTINGS = ServeSettings((), GatewaySettings("test"))
@@ -161,10 +163,10 @@ def test_what_cannot_be_run(tmp_path: Path, template: dict[str, Any], message: s
 class Stage:
     """An actuator of real processes, and the resolver before it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *trusted: Path) -> None:
         self.path = path
         self.cache = ArtifactCache(CacheSettings(directory=path / "cache"))
-        resolving = ResolverSettings(base=path)
+        resolving = ResolverSettings(base=path, trust=TrustPolicy(trusted))
         replica = ReplicaSettings(directory=str(path), backoff_initial=0.01)
         settings = msgspec.structs.replace(SETTINGS, replica=replica)
         metrics = Metrics("test")
@@ -199,9 +201,9 @@ class Stage:
         return answer.response.model_version
 
 
-def run(path: Path, main: Callable[[Stage], Coroutine[Any, Any, None]]) -> None:
+def run(path: Path, main: Callable[[Stage], Coroutine[Any, Any, None]], *trusted: Path) -> None:
     async def whole() -> None:
-        stage = Stage(path)
+        stage = Stage(path, *trusted)
         try:
             await main(stage)
         finally:
@@ -296,3 +298,25 @@ def test_a_copy_that_is_gone_is_told(tmp_path: Path) -> None:
         )
 
     run(tmp_path, main)
+
+
+@pytest.mark.e2e
+def test_trust_that_was_taken_back_holds_for_what_was_resolved_before(tmp_path: Path) -> None:
+    """A program runs where its place is trusted; after a start without that, its replicas refuse to read it."""
+    write_folder(tmp_path)
+    template = {"predictor": {"model": {"modelFormat": {"name": "python"}, "storageUri": "iris"}}}
+    made: list[Workload] = []
+
+    async def trusting(stage: Stage) -> None:
+        made.append(Workload(ONE, template, await stage.resolver.resolve("default", template)))
+        await stage.actuator.run(made[0])
+        await stage.ready()
+
+    async def no_more(stage: Stage) -> None:
+        await stage.actuator.run(made[0])
+        await stage.until(lambda told: told[1].phase is Phase.FAILED)
+        told = await stage.actuator.observe("default", "m")
+        assert "is a Python folder file, and reading one can run any code" in told[1].reason
+
+    run(tmp_path, trusting, tmp_path)
+    run(tmp_path, no_more)

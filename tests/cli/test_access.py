@@ -76,7 +76,8 @@ def test_a_certificate_has_a_key() -> None:
 
 def test_keys_are_where_state_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Unless another file is named; a relative directory does not count."""
-    assert api_keys_file("a.json") == Path("a.json")
+    assert api_keys_file("a.json", "state") == Path("a.json")
+    assert api_keys_file("", "state") == Path("state/api-keys.json")
     monkeypatch.setenv("HOME", str(tmp_path))
     for value, folder in (
         (str(tmp_path / "x"), tmp_path / "x"),

@@ -17,7 +17,10 @@ import yaml
 from tidegate.cli import get
 from tidegate.cli.kinds import find_type, known_types
 from tidegate.cli.main import run
+from tidegate.cli.rollout import go_back
+from tidegate.cli.target import Session
 from tidegate.client import Resources, Selection
+from tidegate.protocol.errors import ResourceConflict
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import Severity
 from tidegate.testing.admin import Administered
@@ -352,8 +355,10 @@ def test_scale_has_a_precondition(server: Administered, told: Told) -> None:
     assert stored(server)["spec"]["predictor"]["replicas"] == 5
 
 
-def revised(server: Administered, *numbers: int, **fields: Any) -> None:
-    """Revisions of iris as the control plane makes them, each with a model and a batch size of its own."""
+def revised(
+    server: Administered, *numbers: int, service: str = "iris", kind: str = "ModelService", **fields: Any
+) -> None:
+    """Revisions of a service as the control plane makes them, each with a model and a batch size of its own."""
     for number in numbers:
         predictor = {
             "model": {"modelFormat": {"name": "sklearn"}, "storageUri": "models:/iris"},
@@ -364,18 +369,19 @@ def revised(server: Administered, *numbers: int, **fields: Any) -> None:
                 "apiVersion": "tidegate.dev/v1",
                 "kind": "ServingRevision",
                 "metadata": {
-                    "name": f"iris-{number:05}",
+                    "name": f"{service}-{number:05}",
                     "namespace": "default",
-                    "labels": {"tidegate.dev/service": "iris"},
+                    "labels": {"tidegate.dev/service": service},
                     "annotations": {"tidegate.dev/change-cause": f"cause {number}"},
                 },
                 "spec": {
-                    "service": {"kind": "ModelService", "name": "iris"},
+                    "service": {"kind": kind, "name": service},
                     "number": number,
                     "generation": number,
                     "template": {"predictor": predictor},
-                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number), **fields},
+                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number)},
                     "hash": "sha256:0",
+                    **fields,
                 },
                 "status": {"conditions": [READY]},
             }
@@ -423,7 +429,7 @@ def test_undo_goes_back_and_says_what_changes(server: Administered, told: Told) 
     ready(server, **traffic(_2=0, _3=100))
     rolled, change = (
         "modelservice.tidegate.dev/iris rolled back to revision 2",
-        ('  spec.predictor.batcher: none → {"maxBatchSize":2}'),
+        '  spec.predictor.batcher: none → {"maxBatchSize":2}',
     )
     assert told("rollout", "undo", "iris", "--dry-run")[0].splitlines() == [f"{rolled} (dry run)", change]
     assert "batcher" not in stored(server)["spec"]["predictor"]
@@ -436,6 +442,51 @@ def test_undo_goes_back_and_says_what_changes(server: Administered, told: Told) 
     assert stored(server)["spec"]["predictor"]["batcher"] == {"maxBatchSize": 1}
     again = told("rollout", "undo", "iris", "--to-revision", "1")[0]
     assert again == "modelservice.tidegate.dev/iris is what revision 1 was already\n"
+
+
+class Hasty(Resources):
+    """A client before whose every replacement somebody else writes, so many times."""
+
+    def __init__(self, url: str, times: int) -> None:
+        super().__init__(url)
+        self.times = times
+
+    def replace(self, kind: Any, document: Document, namespace: str = "", **options: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            patch = {"spec": {"predictor": {"maxReplicas": 10 + self.times}}}
+            super().patch(kind, document["metadata"]["name"], patch, namespace)
+        return super().replace(kind, document, namespace, **options)
+
+
+def test_an_undo_writes_over_nothing_that_it_has_not_seen(server: Administered, told: Told) -> None:
+    """What somebody writes meanwhile stays; who is never fast enough is told so."""
+    told("apply", "-f", "iris.yaml")
+    revised(server, 1)
+    with Hasty(server.url, 2) as hasty:
+        said = go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
+    assert said[0] == "modelservice.tidegate.dev/iris rolled back to revision 1"
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], predictor["batcher"]) == (10, {"maxBatchSize": 1})
+    told("apply", "-f", "iris.yaml")
+    with Hasty(server.url, 100) as hasty, pytest.raises(ResourceConflict):
+        go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
+
+
+def test_an_undo_to_another_model_of_the_same_spec_is_one(server: Administered, told: Told) -> None:
+    """What was looked up since is another content of the same reference: an annotation says which one is meant."""
+    told("apply", "-f", "flowers.yaml")
+    predictor = yaml.safe_load(FLOWERS)["spec"]["predictor"]
+    revised(server, 1, 2, service="flowers", kind="InferenceService", source={"predictor": predictor})
+    server.set_status(yaml.safe_load(FLOWERS), {"resolved": {"digest": "sha256:" + "b" * 64}})
+    lines = told("rollout", "undo", "flowers", "--to-revision", "1")[0].splitlines()
+    assert lines == [
+        "inferenceservice.serving.kserve.io/flowers rolled back to revision 1",
+        f"  the model's content: sha256:{'b' * 64} → sha256:{'a' * 64}",
+    ]
+    assert "already" in told("rollout", "undo", "flowers", "--to-revision", "1")[0]
+    assert told("apply", "-f", "flowers.yaml")[0].endswith("flowers configured\n")
+    assert "tidegate.dev/revision" not in told("get", "isvc/flowers", "-o", "yaml")[0]
 
 
 def test_a_manifest_applied_after_an_undo_is_what_holds(server: Administered, told: Told) -> None:

@@ -64,15 +64,15 @@ def resources(request: pytest.FixtureRequest, server: Administered) -> Iterator[
             yield client
         return
     with asyncio.Runner() as runner:
-        client = AsyncResources(server.url)
+        asynchronous = AsyncResources(server.url)
 
         class Running:
             def __getattr__(self, name: str) -> Callable[..., Any]:
-                call = getattr(client, name)
+                call = getattr(asynchronous, name)
                 return lambda *words, **named: runner.run(call(*words, **named))
 
         yield Running()
-        runner.run(client.close())
+        runner.run(asynchronous.close())
 
 
 def test_a_resource_lives(resources: Any) -> None:
@@ -167,7 +167,7 @@ def test_waiting_ends_when_it_is_so(server: Administered, resources: Any) -> Non
     assert resources.wait(SERVICES, "iris", "default", lambda document: document is None, timeout=0) is None
     with pytest.raises(DeadlineExceeded, match="not as wanted within 0 s"):
         resources.wait(SERVICES, "iris", "default", lambda document: document is not None, timeout=0)
-    seen = []
+    seen: list[Document | None] = []
 
     def met(document: Document | None) -> bool:
         if document is None and not seen:
@@ -314,3 +314,14 @@ def test_a_server_that_was_never_there_is_not_waited_for() -> None:
     """It is most likely the wrong address."""
     with pytest.raises(ServerUnreachable):
         watched(Script(*[ServerUnreachable("nobody")] * 3), 1)
+
+
+def test_a_wait_sees_what_vanished_while_it_was_too_late() -> None:
+    """By the list that it began with."""
+    script = Script(listing(5, a=3), [EXPIRED], listing(20))
+
+    async def wait() -> Document | None:
+        client = AsyncResources("http://127.0.0.1:8082", chance=lambda: 0.0, transport=script)
+        return await client.wait(SERVICES, "a", "default", lambda document: document is None, timeout=20)
+
+    assert run_virtual(wait()) is None

@@ -9,10 +9,10 @@ import pytest
 
 from tidegate.protocol.errors import ShuttingDown
 from tidegate.resources.actuator import Phase, RevisionId, Standing
-from tidegate.testing.actuators import ActuatorStage, FakeStage, Standings
+from tidegate.testing.actuators import ActuatorStage, FakeStage, LocalStage, Standings
 from tidegate.testing.clock import run_virtual
 
-STAGES: tuple[type[ActuatorStage], ...] = (FakeStage,)
+STAGES: tuple[type[ActuatorStage], ...] = (FakeStage, LocalStage)
 Test = Callable[[ActuatorStage], Awaitable[None]]
 
 
@@ -50,7 +50,8 @@ async def test_what_was_not_asked_for_does_not_run(stage: ActuatorStage) -> None
 async def test_running_is_noted_before_it_is_ready(stage: ActuatorStage) -> None:
     """The call does not wait for the model."""
     await stage.actuator.run(stage.good(replicas=2))
-    assert await stage.standings() == {1: Standing(Phase.STARTING, 0, 2)}
+    [(number, now)] = (await stage.standings()).items()
+    assert (number, now.phase, now.ready, now.wanted) == (1, Phase.STARTING, 0, 2)
 
 
 @on_every_stage

@@ -237,6 +237,67 @@ def test_one_whose_start_was_broken_off_starts_anew(wished_again_after: float) -
     run(main())
 
 
+@pytest.mark.parametrize("turns", range(16))
+def test_one_that_is_asked_for_in_the_moment_of_its_breaking_off_starts_anew(turns: int) -> None:
+    """In whichever turn of the loop that is."""
+
+    async def main() -> None:
+        stage = Stage()
+        await stage.actuator.run(workload())
+        await asyncio.sleep(0.5)
+        await stage.actuator.end(ONE)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.actuator.run(workload())
+        await asyncio.sleep(5.0)
+        assert (stage.stands(), stage.lives.alive) == (Standing(Phase.READY, 1, 1), 1)
+        await stage.ask()
+        await stage.actuator.stop()
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(16))
+def test_one_that_is_asked_for_in_the_moment_of_its_end_starts_anew(turns: int) -> None:
+    """In whichever turn of the loop that is."""
+
+    async def main() -> None:
+        stage = Stage()
+        await stage.actuator.run(workload())
+        await asyncio.sleep(2.0)
+        await stage.actuator.end(ONE)
+        await asyncio.sleep(stage.lives.stop_seconds)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stage.actuator.run(workload())
+        await asyncio.sleep(5.0)
+        assert (stage.stands(), stage.lives.alive) == (Standing(Phase.READY, 1, 1), 1)
+        await stage.actuator.stop()
+
+    run(main())
+
+
+def test_one_that_is_wished_for_and_away_while_it_drains_still_drains() -> None:
+    """Its request is answered, however quickly minds change."""
+
+    async def main() -> None:
+        stage = Stage()
+        await stage.actuator.run(workload())
+        await asyncio.sleep(2.0)
+        asking = asyncio.create_task(stage.ask())
+        await asyncio.sleep(0.1)
+        for _ in range(3):
+            await stage.actuator.end(ONE)
+            await asyncio.sleep(0)
+            await stage.actuator.run(workload())
+        await stage.actuator.end(ONE)
+        await asking
+        await asyncio.sleep(1.0)
+        assert (stage.stands(), stage.life.interrupted) == (None, 0)
+
+    run(main())
+
+
 def test_a_crash_is_told_at_once_and_so_is_the_way_back() -> None:
     """Not ready, then given up, then ready again; the life is the same."""
 
@@ -262,6 +323,7 @@ def test_a_crash_is_told_at_once_and_so_is_the_way_back() -> None:
     ("error", "reason"),
     [
         pytest.param(ModelLoadFailed("it is none"), "it is none", id="refused"),
+        pytest.param(ModelLoadFailed("it is\n  none"), "it is none", id="in several lines"),
         pytest.param(ValueError("a fault of ours"), "internal error; the server's log has the cause", id="our fault"),
     ],
 )
@@ -321,7 +383,9 @@ def test_a_stop_ends_all_and_takes_no_more() -> None:
         assert stage.stands() is not None
         for number in (2, 3):
             await stage.actuator.run(workload(1, RevisionId("default", "iris", number)))
+        began = asyncio.get_running_loop().time()
         await stage.actuator.stop()
+        assert asyncio.get_running_loop().time() < began + 5.0
         assert (stage.standings, stage.lives.alive) == ({}, 0)
         with pytest.raises(ShuttingDown):
             await stage.actuator.run(workload())

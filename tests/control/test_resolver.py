@@ -88,6 +88,8 @@ def test_the_highest_version_of_a_directory(stage: Stage) -> None:
     )
     stage.write("m/model.yaml", "version_policy: {specific: [2, 9]}")
     assert stage.resolve("m").version == "9"
+    stage.write("m/model.yaml", "version_policy: {all: true}")
+    assert stage.resolve("m").version == "10"
 
 
 def test_a_marked_directory_with_versions(stage: Stage, cache: ArtifactCache, tmp_path: Path) -> None:
@@ -132,6 +134,24 @@ def test_what_is_kept_needs_its_source_no_more(stage: Stage) -> None:
     assert "does not exist" in stage.refused("m.fake.json", digest=resolved.digest)
 
 
+def test_who_is_asked_to_keep_something_else_meanwhile_keeps_that(stage: Stage, tmp_path: Path) -> None:
+    """The last word holds, in whatever order the disk answers."""
+    stage.write("m.fake.json")
+    digest = stage.resolve("m.fake.json").digest
+
+    with ArtifactCache(CacheSettings(directory=tmp_path / "cache", max_bytes=0)) as second:
+        other = Stage(tmp_path, second)
+
+        async def both() -> None:
+            await asyncio.gather(other.resolver.keep(frozenset((digest,))), other.resolver.keep(frozenset()))
+
+        asyncio.run(both())
+        stage.keep()
+        (stage.models / "m.fake.json").unlink()
+        stage.evict()
+        assert "does not exist" in stage.refused("m.fake.json", digest=digest)
+
+
 def test_another_process_keeps_what_was_resolved(stage: Stage, tmp_path: Path) -> None:
     """By its digest, without a look at it; what is gone is passed over."""
     stage.write("m.fake.json")
@@ -174,6 +194,10 @@ def test_a_format_that_can_execute_code_is_read_from_trusted_places_only(
     inside = Stage(tmp_path, cache, stage.models / "inside")
     with pytest.raises(UntrustedModel):
         inside.resolve("inside/link.joblib", "sklearn")
+    (stage.models / "inside" / "folder").mkdir()
+    (stage.models / "inside" / "folder" / "model.joblib").symlink_to(path)
+    with pytest.raises(UntrustedModel):
+        inside.resolve("inside/folder", "sklearn")
     (tmp_path / "door").symlink_to(stage.models)
     assert trusting.resolve(tmp_path / "door" / "m.joblib", "sklearn")
     assert Stage(tmp_path, cache, tmp_path / "door").resolve(path, "sklearn")

@@ -601,3 +601,34 @@ async def test_a_revision_that_was_deleted_by_hand_is_made_anew() -> None:
     assert stage.shares() == {2: 100}
     assert await stage.numbers() == [2]
     await stage.stop()
+
+
+@in_virtual_time
+async def test_a_number_is_never_given_again() -> None:
+    """Not even that of a revision of which nothing is left."""
+    stage = await begun(*map(model_service, "aba"), settings=ServiceSettings(keep_previous=0.0))
+    await stage.settle()
+    [_, second] = await stage.revisions()
+    await stage.store.delete(key_of(second))
+    await stage.restart()
+    await stage.apply(model_service("c"))
+    await stage.settle()
+    assert await stage.numbers() == [1, 3]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_what_is_still_ending_is_not_forgotten() -> None:
+    """Its files are needed for as long as it has requests, however short the history is."""
+    stage = ServiceStage(ServiceSettings(keep_previous=0.0, history=1))
+    stage.actuator = FakeActuator(starts_in=1.0)
+    await stage.start()
+    for uri in "abcd":
+        await stage.apply(model_service(uri))
+        await stage.settle()
+    assert await stage.numbers() == [1, 2, 3, 4]
+    stage.actuator.gone(revision(1))
+    stage.actuator.gone(revision(2))
+    await stage.settle()
+    assert await stage.numbers() == [2, 3, 4]
+    await stage.stop()

@@ -182,6 +182,25 @@ def test_an_api_key_is_no_token() -> None:
     asyncio.run(main())
 
 
+def test_keys_are_read_again_also_where_only_known_tokens_come() -> None:
+    """Else a key that the issuer took back would hold for as long as they do."""
+
+    async def main() -> int:
+        clock, source = [0.0], Fixed(ISSUER.key_set())
+        keys = KeySet(source, SETTINGS, lambda: clock[0])
+        await keys.load()
+        tokens = Tokens(SETTINGS, keys, now=lambda: NOW)
+        token = ISSUER.token()
+        for at in (0.0, 1.0, 3600.0):
+            clock[0] = at
+            await tokens.recognise(Credentials(token))
+            await asyncio.sleep(0)
+        await keys.close()
+        return source.reads
+
+    assert asyncio.run(main()) == 2
+
+
 # One-time tokens
 
 ONE_TIME = TokenSettings(**{**_fields(SETTINGS), "one_time": True})

@@ -144,8 +144,9 @@ def test_one_that_goes_finishes_what_takes_longer_than_a_stop_may(tmp_path: Path
 
 
 @pytest.mark.e2e
-def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path) -> None:
-    """What it executes has a stop's patience from then on."""
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path, at_once: bool) -> None:
+    """What it executes has a stop's patience from then on, also where both come in one turn of the loop."""
     stage = Stage(tmp_path)
     os.mkfifo(tmp_path / "gate")
 
@@ -154,7 +155,8 @@ def test_a_stop_does_not_wait_for_one_that_goes(tmp_path: Path) -> None:
             asks = [asyncio.create_task(infer(backend, gate=str(tmp_path / "gate"))) for _ in range(4)]
             opened = await asyncio.to_thread((tmp_path / "gate").open, "wb")
             backend.resize(1)
-            await until(lambda: "draining" in states(backend))
+            if not at_once:
+                await until(lambda: "draining" in states(backend))
             await backend.stop()
             opened.close()
             results = await asyncio.gather(*asks, return_exceptions=True)

@@ -104,7 +104,8 @@ def admin_server(
 ) -> AdminServer:
     """An admin port over a store, whose files lie in the directory ``state``; without one nothing is audited.
 
-    With an ``authenticator`` everybody shows a token, over TLS: kubectl keeps tokens back otherwise.
+    With an ``authenticator`` everybody shows a token, over TLS: kubectl keeps tokens back otherwise. Only where
+    there is no place to keep a certificate, and nobody but this machine's users, they are shown over plain HTTP.
 
     Raises:
         Unusable: it would be open to others than this machine's users without tokens, or has no place for its
@@ -115,12 +116,14 @@ def admin_server(
     door: Door
     certificate = None
     if authenticator is not None:
-        if state is None:
+        door = TokenDoor(authenticator)
+        if state is not None:
+            certificate = server_certificate(state / CERTIFICATES, _names(settings))
+        elif not is_loopback(host):
             raise Unusable(
-                "callers show who they are at the admin port, too, and its certificate is kept with the state; "
-                "expected --state-directory beside --auth"
+                f"the admin port would listen on {shown(host)} without TLS: its certificate is kept with the state; "
+                f"expected --state-directory, or a loopback address for --admin-host"
             )
-        door, certificate = TokenDoor(authenticator), server_certificate(state / CERTIFICATES, _names(settings))
     elif is_loopback(host):
         door = LocalDoor()
     else:

@@ -16,7 +16,7 @@ from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.route import label
-from tidegate.resources.actuator import Workload
+from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.kinds import KSERVE, OURS
 from tidegate.resources.store import Store
@@ -33,6 +33,7 @@ class ControlPlane:
 
     def __init__(self, settings: ServeSettings, router: Router, metrics: Metrics, copies: ArtifactCache) -> None:
         self._settings = settings
+        self._router = router
         self._metrics = metrics
         resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
         models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
@@ -40,6 +41,8 @@ class ControlPlane:
         self._routes = ServiceRoutes(router, self.actuator.backend)
         self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
+        self._gone: set[RevisionId] = set()
+        self.actuator.subscribe(lambda namespace, service: self._forget())
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
 
@@ -69,6 +72,7 @@ class ControlPlane:
             self._resolver,
             publish=self._routes.publish,
             withdraw=self._routes.withdraw,
+            forgotten=self._forgotten,
             settings=settings,
         )
         await self._reconciler.start()
@@ -95,6 +99,16 @@ class ControlPlane:
     def _bind(self, workload: Workload) -> RevisionMetrics:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
+
+    def _forgotten(self, revision: RevisionId) -> None:
+        """Its metrics go once its last request was counted."""
+        self._gone.add(revision)
+        self._forget()
+
+    def _forget(self) -> None:
+        for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
+            self._gone.discard(revision)
+            self._router.forget(revision)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:

@@ -19,7 +19,7 @@ from msgspec import structs
 from tidegate.app.admin import AdminServer, admin_server
 from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
-from tidegate.app.identity import Door
+from tidegate.app.identity import Recognition
 from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
@@ -73,7 +73,8 @@ class Server:
     """One process' worth of tidegate. ``run`` is its whole life; ``close`` ends what a shortened life left."""
 
     def __init__(self, settings: ServeSettings, announce: Announce) -> None:
-        self._door = Door(settings.identity)  # and the certificates: before anything is there that is to be ended
+        # Keys and certificates may be unusable: they are read before anything is there that would have to be ended.
+        self._recognition = Recognition(settings.identity)
         http_tls, grpc_tls = contexts(settings.tls)
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
@@ -86,7 +87,7 @@ class Server:
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
         self._services = ControlPlane(settings, router, metrics, self._kept)
-        self.plane.access = self._door.access()
+        self.plane.access = self._recognition.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
         self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
@@ -123,7 +124,7 @@ class Server:
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._admin, self._status) if listener)
         self._models.kill()
         self._services.kill()
-        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._door.close())
+        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._recognition.close())
         await self._services.close()
         for copies in (self._copies, self._kept):
             if copies is not None:
@@ -132,14 +133,14 @@ class Server:
     async def _open(self) -> None:
         settings = self._settings
         await self._status.start()
-        await self._door.open()
+        await self._recognition.open()
         store = await self._services.open()
         self._admin = admin_server(
             store,
             settings.admin,
             settings.state_directory,
             version=settings.gateway.version,
-            authenticator=self._door.authenticator,
+            authenticator=self._recognition.authenticator,
             logs=self._services.actuator,
         )
         for listener in (self._http, self._grpc, self._admin):

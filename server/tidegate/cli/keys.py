@@ -10,10 +10,12 @@ import re
 import secrets
 import sys
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from tidegate.cli.access import api_keys_file
@@ -26,7 +28,25 @@ if TYPE_CHECKING:
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Words = Annotated[tuple[str, ...], Parameter(negative=(), show_default=False, show_env_var=False)]
-File = Annotated[str, Parameter(env_var="TIDEGATE_SERVE_API_KEYS", show_default=False)]
+
+
+@Parameter(name="*", group=Group("Where they are", sort_key=1))
+@dataclass(frozen=True)
+class Place:
+    """As `tidegate serve` is told it, and by the same variables."""
+
+    api_keys: Annotated[str, Parameter(env_var="TIDEGATE_SERVE_API_KEYS", show_default=False)] = ""
+    """The file."""
+    state_directory: Annotated[str, Parameter(env_var="TIDEGATE_SERVE_STATE_DIRECTORY", show_default=False)] = ""
+    """The server's state directory, in which it is api-keys.json; without either it is tidegate/api-keys.json in
+    $XDG_STATE_HOME, else ~/.local/state."""
+
+    @property
+    def file(self) -> Path:
+        return api_keys_file(self.api_keys, self.state_directory)
+
+
+HERE = Place()
 
 
 def create(
@@ -41,7 +61,7 @@ def create(
     burst: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     concurrency: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     certificate: str = "",
-    api_keys: File = "",
+    place: Place = HERE,
 ) -> None:
     """Make an API key and print it. It is shown this once.
 
@@ -66,8 +86,6 @@ def create(
         Inferences at a time; 0 for no bound.
     certificate
         URI:…, DNS:… or email:… of a client certificate, which is recognised instead of a key.
-    api_keys
-        The file.
     """
     from tidegate.identity.identity import Role
     from tidegate.identity.key import Key, hash_of, secret_of
@@ -95,7 +113,7 @@ def create(
             created=now,
             expires=now + seconds_of(expires) if expires else 0.0,
         )
-        with changing(api_keys_file(api_keys)) as keys:
+        with changing(place.file) as keys:
             keys.append(key)
     except ValueError as error:
         raise Failure(str(error), "`tidegate keys create --help` shows what it takes", Exit.USAGE) from error
@@ -108,7 +126,7 @@ def revoke(
     which: Annotated[str, Parameter(show_env_var=False)],
     /,
     *,
-    api_keys: File = "",
+    place: Place = HERE,
 ) -> None:
     """Take a key back, or all keys of a name.
 
@@ -116,14 +134,12 @@ def revoke(
     ----------
     which
         The key's id, which is also its second part, or a name.
-    api_keys
-        The file.
     """
     from tidegate.identity.key_file import changing
     from tidegate.identity.settings import Unusable
 
     try:
-        with changing(api_keys_file(api_keys)) as keys:
+        with changing(place.file) as keys:
             gone = [key for key in keys if which in (key.id, key.name)]
             if not gone:
                 raise Failure(f"there is no key '{shown(which)}'", "`tidegate keys list` shows those that there are")
@@ -137,7 +153,7 @@ def revoke(
 def list(
     *,
     output: Annotated[Literal["table", "json"], Parameter(alias="-o")] = "table",
-    api_keys: File = "",
+    place: Place = HERE,
 ) -> None:
     """Show the keys that there are, without their secrets, which nobody has.
 
@@ -145,8 +161,6 @@ def list(
     ----------
     output
         json writes one array of objects.
-    api_keys
-        The file.
     """
     import msgspec
 
@@ -154,7 +168,7 @@ def list(
     from tidegate.identity.settings import Unusable
 
     try:
-        keys = builtins.list(read_keys(api_keys_file(api_keys)).by_id.values())
+        keys = builtins.list(read_keys(place.file).by_id.values())
     except Unusable as error:
         raise Failure(str(error), "`tidegate keys create` makes the first one") from error
     if output == "json":

@@ -167,7 +167,7 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         artifact_cache=artifact_cache_of(options.copies),
         revision_cache=revision_cache_of(options),
-        identity=identity_of(options.identities, options.encryption, addresses.host),
+        identity=identity_of(options.identities, options.encryption, addresses.host, options.services.state_directory),
         tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
     )
@@ -218,7 +218,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
     from tidegate.app.serve import serve as run_server
     from tidegate.gateway.address import CannotListen
     from tidegate.identity.settings import Unusable
-    from tidegate.protocol.errors import ModelLoadFailed
+    from tidegate.protocol.errors import ModelLoadFailed, StateUnavailable, StateUnusable
 
     keep_freed_memory(os.environ)
     try:
@@ -230,3 +230,5 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
         raise Failure(str(error), KEYS_OR_FILES) from error
     except ModelLoadFailed as error:
         raise Failure(error.message, CAN_SERVE) from error
+    except (StateUnusable, StateUnavailable) as error:
+        raise Failure(error.message, "--state-directory names where the state lies") from error

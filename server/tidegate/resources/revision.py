@@ -104,8 +104,8 @@ def undone(service: Document, revision: Document) -> Document:
     """The service as it is to be written so that it is what the revision was: settings and model.
 
     What forms no revision (replicas, scaling, labels, shares, notifications) stays as it is now. Which content it was
-    is said by an annotation. A digest in the spec would be somebody else's field there, and outlive the undo: beside the
-    next reference that is applied it would still mean the old content.
+    is said by an annotation. A digest in the spec would be somebody else's field there, and outlive the undo: beside
+    the next reference that is applied it would still mean the old content.
     """
     document = deepcopy(service)
     was = revision["spec"]

@@ -1,4 +1,4 @@
-"""What the contract of an Actuator is held with: the actuators there are, each with workloads that it can run or not."""
+"""What the contract of an Actuator is held with: each kind there is, with workloads that it can run and cannot."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
+from tidegate.control.model import Model
+from tidegate.protocol.errors import ModelLoadFailed
+from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Actuator, Resolved, RevisionId, Standing, Workload
 from tidegate.testing.actuator import FakeActuator
+from tidegate.testing.lives import FakeLives
 from tidegate.testing.resolver import digest
 
 Standings = Mapping[int, Standing]
@@ -19,8 +24,9 @@ class ActuatorStage(ABC):
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
         """What the subscriber was told."""
+        self._changed = asyncio.Event()
         self.actuator = self.make()
-        self.actuator.subscribe(lambda namespace, service: self.told.append((namespace, service)))
+        self.actuator.subscribe(self._tell)
 
     @abstractmethod
     def make(self) -> Actuator:
@@ -44,10 +50,20 @@ class ActuatorStage(ABC):
     async def until(self, holds: Callable[[Standings], object], service: str = "iris") -> Standings:
         """How the revisions stand once that holds. Between two looks something was told."""
         while not holds(standings := await self.standings(service)):
-            count = len(self.told)
-            while len(self.told) == count:
-                await asyncio.sleep(0.01)
+            self._changed.clear()
+            await self._changed.wait()
         return standings
+
+    def _tell(self, namespace: str, service: str) -> None:
+        self.told.append((namespace, service))
+        self._changed.set()
+
+
+def workload(content: str, number: int, replicas: int, service: str) -> Workload:
+    """A revision of that content, in the namespace ``default``."""
+    resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
+    model = {"modelFormat": {"name": "fake"}, "storageUri": content}
+    return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
 
 
 class FakeStage(ActuatorStage):
@@ -59,15 +75,33 @@ class FakeStage(ActuatorStage):
         return self._fake
 
     def good(self, number: int = 1, replicas: int = 1, *, service: str = "iris") -> Workload:
-        return self._workload("good", number, replicas, service)
+        return workload("good", number, replicas, service)
 
     def bad(self, number: int = 1) -> Workload:
-        return self._workload("bad", number, 1, "iris")
+        return workload("bad", number, 1, "iris")
 
     async def close(self) -> None:
         self._fake.close()
 
-    def _workload(self, content: str, number: int, replicas: int, service: str) -> Workload:
-        resolved = Resolved(content, digest(content), runtime="fake/1", format="fake")
-        model = {"modelFormat": {"name": "fake"}, "storageUri": content}
-        return Workload(RevisionId("default", service, number), {"predictor": {"model": model}}, resolved, replicas)
+
+class LocalStage(ActuatorStage):
+    """The one of a machine, over models that live without processes."""
+
+    def make(self) -> Actuator:
+        self._local = LocalActuator(self._model, LocalActuatorSettings())
+        return self._local
+
+    def good(self, number: int = 1, replicas: int = 1, *, service: str = "iris") -> Workload:
+        return workload("good", number, replicas, service)
+
+    def bad(self, number: int = 1) -> Workload:
+        return workload("bad", number, 1, "iris")
+
+    async def close(self) -> None:
+        await self._local.stop()
+
+    async def _model(self, workload: Workload, log: Log) -> Model:
+        lives = FakeLives(workload.id.service)
+        if workload.resolved.digest == digest("bad"):
+            lives.error = ModelLoadFailed("it is no model")
+        return lives.next()

@@ -88,11 +88,13 @@ class Api:
     async def ask(
         self, method: str, path: str, body: object = None, *, kind: str = "application/json", **headers: str
     ) -> httpx.Response:
-        """One request; ``headers`` have underscores for hyphens, and bytes or text as a body go as they are."""
+        """One request; ``headers`` have underscores for hyphens. A body of bytes or text goes as it is, one that is an
+        iterator of bytes without its length.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        content: bytes | str | None = None
+        content: bytes | str | AsyncIterator[bytes] | None = None
         if body is not None:
-            content = body if isinstance(body, bytes | str) else json.dumps(body)
+            content = body if isinstance(body, bytes | str | AsyncIterator) else json.dumps(body)
             sent.setdefault("content-type", kind)
         return await self._client.request(method, path, content=content, headers=sent)
 

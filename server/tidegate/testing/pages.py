@@ -190,7 +190,8 @@ class Reader:
             said = prose.read()
         events = {event["event"]: event for event in map(json.loads, lines)}
         assert "ready" in events, f"$ {command}\n{said}"
-        self._addresses = NOBODY | {port: events["listening"][port] for port in DEFAULTS if port in events["listening"]}
+        listening = events["listening"]
+        self._addresses = {port: listening[port].rpartition("//")[2] for port in DEFAULTS}
         self._write_files()
         return "".join(lines) if "-o json" in command else said
 

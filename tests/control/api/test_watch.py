@@ -57,6 +57,8 @@ async def test_initial_events_end_with_a_bookmark() -> None:
             assert (event["object"]["kind"], event["object"]["metadata"]["resourceVersion"]) == ("ModelService", "3")
             await api.made(model_service("b"))
             assert await watch.events(1) == [("ADDED", "b")]
+        async with api.watching(f"{WATCH}&sendInitialEvents=true&resourceVersion=4{more}") as watch:
+            assert await watch.events(2) == [("ADDED", "a"), ("ADDED", "b")]
         async with api.watching(f"{WATCH}&sendInitialEvents=false") as watch:
             await watch.open.wait()
             await api.made(model_service("c"))

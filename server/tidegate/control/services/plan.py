@@ -26,11 +26,12 @@ from tidegate.control.services.actions import (
 from tidegate.control.services.assignment import Assignment, assign
 from tidegate.control.services.book import Book
 from tidegate.control.services.events import told
+from tidegate.control.services.picture import Picture, why_unready
 from tidegate.control.services.resolution import Resolution
 from tidegate.control.services.revision import Revision
 from tidegate.control.services.running import forgotten, runs
 from tidegate.control.services.settings import ServiceSettings
-from tidegate.control.services.status import Picture, refused, status_of, why_unready
+from tidegate.control.services.status import refused, status_of
 from tidegate.control.services.traffic import CanaryShare, Situation, candidate, decide
 from tidegate.control.services.wish import Wish, wish_of
 from tidegate.resources.actuator import Phase, RevisionId, Standing
@@ -103,7 +104,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, books.read(service), book),
+        *told(service, status, books.read(service), book, first=seen.book is None),
         *_written(service, status),
         *_ends(seen, replicas),
     ]

@@ -30,7 +30,7 @@ from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
 from tidegate.protocol.errors import ResourceConflict, ResourceNotFound, ShuttingDown, TidegateError
-from tidegate.resources.actuator import Actuator, Resolver
+from tidegate.resources.actuator import Actuator, Resolver, RevisionId
 from tidegate.resources.document import Document, GroupKind, Key, key_of
 from tidegate.resources.store import ChangeType, Store
 from tidegate.resources.traffic import Traffic
@@ -51,14 +51,17 @@ class Reconciler:
         *,
         publish: Callable[[Traffic], None],
         withdraw: Callable[[str, str], None],
+        forgotten: Callable[[RevisionId], None] = lambda revision: None,
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``publish(traffic)`` and ``withdraw(namespace, service)`` are called in the event loop, and do not wait."""
+        """``publish(traffic)``, ``withdraw(namespace, service)`` and ``forgotten(revision)``, of one that is no longer
+        kept and may still be ending, are called in the event loop, and do not wait."""
         self._store = store
         self._actuator = actuator
         self._publish = publish
         self._withdraw = withdraw
+        self._forgotten = forgotten
         self._settings = settings or ServiceSettings()
         self._clock = clock
         self._shelf = Shelf()
@@ -106,7 +109,10 @@ class Reconciler:
                 async with self._store.watch(kind, since=version) as changes:
                     async for change in changes:
                         version, failures = change.version, 0
-                        self._changed(self._shelf.change(change), gone=change.type is ChangeType.DELETED)
+                        gone = change.type is ChangeType.DELETED
+                        self._changed(self._shelf.change(change), gone=gone)
+                        if gone and kind == REVISIONS:
+                            self._forgotten(revision_of(change.document))
             except ShuttingDown:
                 return
             except Exception as error:
@@ -201,3 +207,9 @@ class Reconciler:
                 assert service is not None
                 uid = service["metadata"]["uid"]
                 await self._store.record(key_of(service), uid, severity, reason, message)
+
+
+def revision_of(document: Document) -> RevisionId:
+    """The address of the revision that a ServingRevision describes."""
+    spec = document["spec"]
+    return RevisionId(document["metadata"]["namespace"], spec["service"]["name"], spec["number"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import cast
 
@@ -65,10 +66,20 @@ class Wish(msgspec.Struct, frozen=True):
 def wish_of(document: Document) -> Wish:
     """What a stored ModelService or InferenceService asks for.
 
+    Nothing in what is returned may be changed: it is remembered for the next look at the same manifest, because reading
+    one takes milliseconds of the event loop, and status changes more often than what is asked for.
+
     Raises:
         InvalidManifest: it is not one, as this version knows them.
     """
-    told, spec, sources, unhonoured = _in_our_schema(document)
+    metadata = {name: document["metadata"].get(name) for name in ("name", "annotations")}
+    manifest = {name: document.get(name) for name in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
+    return _read(msgspec.json.encode(manifest))
+
+
+@lru_cache(maxsize=2048)
+def _read(manifest: bytes) -> Wish:
+    told, spec, sources, unhonoured = _in_our_schema(msgspec.json.decode(manifest))
     restarted_at = annotations_of(told).get(RESTARTED_AT, "")
     predictor = part(spec, "predictor")
     full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
