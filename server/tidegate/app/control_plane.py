@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from tidegate.app.models import available_cores
 from tidegate.app.routing import Router
+from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
 from tidegate.app.settings import ServeSettings
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
@@ -37,6 +38,8 @@ class ControlPlane:
         resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
         models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
         self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
+        self._routes = ServiceRoutes(router, self.actuator.backend)
+        self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
@@ -53,7 +56,7 @@ class ControlPlane:
         self._store = await SqliteStore.open(self._settings.state_directory)
         for kind in SERVICES:
             for item in (await self._store.list(kind)).items:
-                self._router.direct(Traffic(*_name(item), reason="it is being started"), {})
+                self._routes.publish(Traffic(*_name(item), reason="it is being started"))
         return self._store
 
     async def start(self, base: str) -> None:
@@ -67,8 +70,8 @@ class ControlPlane:
             self._store,
             self.actuator,
             self._resolver,
-            publish=self._publish,
-            withdraw=self._router.drop,
+            publish=self._routes.publish,
+            withdraw=self._routes.withdraw,
             forgotten=self._forgotten,
             settings=settings,
         )
@@ -106,14 +109,6 @@ class ControlPlane:
         for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
             self._gone.discard(revision)
             self._router.forget(revision)
-
-    def _publish(self, traffic: Traffic) -> None:
-        leases = {
-            number: lease
-            for number in traffic.running
-            if (lease := self.actuator.backend(RevisionId(traffic.namespace, traffic.service, number))) is not None
-        }
-        self._router.direct(traffic, leases)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:

@@ -12,6 +12,7 @@ from tidegate.control.services.not_yet import not_yet
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.document import Document
+from tidegate.resources.fate import NotHonoured
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import annotations_of, at, part
 from tidegate.resources.revision import RESTARTED_AT, pinned, request_of, templates_of, tracks_of
@@ -121,7 +122,8 @@ def _in_our_schema(document: Document) -> tuple[Document, Document, list[Documen
     told = encode(resource)
     ours, notes = translate(resource)
     spec = encode(ours)["spec"]
-    return told, spec, templates_of(told["spec"]), (*(note.message for note in notes), *not_yet(spec))
+    unhonoured = (note.message for note in notes if isinstance(note.fate, NotHonoured))
+    return told, spec, templates_of(told["spec"]), (*unhonoured, *not_yet(spec))
 
 
 def _of_canary(canary: Document, full: int) -> int:
