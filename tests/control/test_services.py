@@ -339,6 +339,7 @@ async def test_a_stopped_service_has_no_replicas_and_no_route() -> None:
     assert condition(status, "Stopped")["status"] == "True"
     assert condition(status, "Ready")["reason"] == "Stopped"
     assert status["modelStatus"]["states"]["activeModelState"] == "Standby"
+    assert status["deploymentMode"] == "Standard"
     await stage.patch({"metadata": {"annotations": {STOP: "false"}}}, kind=KSERVE)
     await stage.settle()
     assert stage.shares() == {1: 100}
