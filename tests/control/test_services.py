@@ -648,3 +648,13 @@ async def test_nothing_is_let_go_of_while_something_is_found() -> None:
     await stage.settle(10.0)
     assert stage.resolver.kept == {digest("b")}
     await stage.stop()
+
+
+@in_virtual_time
+async def test_a_fixed_number_is_not_made_less_by_canaries() -> None:
+    """It was written by hand."""
+    canary = {"predictor": {"model": model("b")}, "trafficPercent": 50}
+    stage = await begun(model_service("a", replicas=4, spec={"canary": [canary]}))
+    assert stage.running() == {1: 4, 2: 2}
+    assert stage.shares() == {1: 50, 2: 50}
+    await stage.stop()
