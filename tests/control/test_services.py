@@ -658,3 +658,23 @@ async def test_a_fixed_number_is_not_made_less_by_canaries() -> None:
     assert stage.running() == {1: 4, 2: 2}
     assert stage.shares() == {1: 50, 2: 50}
     await stage.stop()
+
+
+@in_virtual_time
+async def test_people_are_told_what_was_decided() -> None:
+    """Once each; a restart is no event of a service, and replicas that are lost are."""
+    stage = await begun(model_service("a"), model_service("b", canaryTrafficPercent=10), model_service("b"))
+    told = {(each.reason, each.count): each.message for each in await stage.store.events()}
+    assert told == {
+        ("RevisionChosen", 2): "the spec is revision 2",
+        ("TrafficSplit", 2): "the traffic goes to revision 2 100 %",
+        ("RolledOut", 2): "revision 2 is rolled out, after revision 1",
+    }
+    await stage.restart()
+    await stage.settle()
+    assert len(await stage.store.events()) == 3
+    stage.actuator.fail(revision(2), "it crashed")
+    await stage.settle()
+    warnings = [(each.reason, each.message) for each in await stage.store.events() if each.severity == "Warning"]
+    assert sorted(warnings) == [("ModelLoadFailed", "it crashed"), ("NotReady", "it crashed")]
+    await stage.stop()
