@@ -13,7 +13,12 @@ import pytest
 from tidegate.cli.main import COMMANDS as COMMAND_HELP
 from tidegate.cli.main import run
 
-COMMANDS = ("serve", "infer", "init", "models inspect", "validate", "explain", "doctor", "completion", "version")
+COMMANDS = (
+    "serve", "infer", "init", "models inspect", "validate", "explain", "apply", "diff", "get", "describe", "delete",
+    "wait", "scale", "rollout history", "rollout status", "rollout undo", "rollout restart", "events", "logs",
+    "kubeconfig", "config view", "config get-contexts", "config current-context", "config use-context",
+    "config set-context", "config delete-context", "doctor", "completion", "version",
+)  # fmt: skip
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +42,7 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_a_command_begins_its_help_as_its_function_does(command: str) -> None:
     """The text stands where it costs no import, and a reader of the function finds the same sentence."""
     module, _, name = command.partition(" ")
-    function = getattr(import_module(f"tidegate.cli.{module}"), name or module)
+    function = getattr(import_module(f"tidegate.cli.{module}"), (name or module).replace("-", "_"))
     assert inspect.cleandoc(function.__doc__).splitlines()[0] == COMMAND_HELP[command].splitlines()[0]
 
 

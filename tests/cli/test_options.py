@@ -73,7 +73,7 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert settings.batching == BatchSettings()
     assert settings.gateway.caller == CallerSettings()
     assert settings.gateway.limits == DEFAULT_LIMITS
-    assert (settings.admin.host, settings.admin.port) == ("127.0.0.1", 8082)
+    assert (settings.admin.http.host, settings.admin.http.port) == ("127.0.0.1", 8082)
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
 
 
@@ -113,6 +113,7 @@ JWT = ["--auth=jwt", "--jwt-issuer=i", "--jwt-audience=a", "--jwt-keys=k.json"]
 
 WORDS: dict[str, list[str]] = {
     "trust": ["--trust", "models"],
+    "admin_name": ["--admin-name", "tidegate.example"],
     "nan": ["--nan", "string"],
     "refuse_early": ["--no-refuse-early"],
     "model_cache": ["--no-model-cache"],
@@ -301,7 +302,7 @@ def test_the_host_is_one_for_all_ports() -> None:
         ("0.0.0.0", 2),
         ("0.0.0.0", 3),
     ]
-    assert settings.admin.host == "127.0.0.1"
+    assert settings.admin.http.host == "127.0.0.1"
 
 
 def test_options_of_a_runtime_are_named_values() -> None:

@@ -17,10 +17,13 @@ import yaml
 from tidegate.cli import get
 from tidegate.cli.kinds import find_type, known_types
 from tidegate.cli.main import run
+from tidegate.cli.rollout import go_back
+from tidegate.cli.target import Session
 from tidegate.client import Resources, Selection
+from tidegate.protocol.errors import ResourceConflict
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import Severity
-from tidegate.testing.resource_server import ResourceServer, resource_server
+from tidegate.testing.admin import Administered
 
 Told = Callable[..., tuple[str, str]]
 IRIS = """\
@@ -43,8 +46,8 @@ READY = {"type": "Ready", "status": "True"}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ResourceServer]:
-    with resource_server() as running:
+def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Administered]:
+    with Administered.start(tmp_path / "state", ready=False) as running:
         monkeypatch.setenv("TIDEGATE_SERVER", running.url)
         monkeypatch.setenv("TIDEGATE_CONFIG", str(tmp_path / "none.yaml"))
         monkeypatch.chdir(tmp_path)
@@ -54,7 +57,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Resource
 
 
 @pytest.fixture
-def told(server: ResourceServer, capsys: pytest.CaptureFixture[str]) -> Told:
+def told(server: Administered, capsys: pytest.CaptureFixture[str]) -> Told:
     """Run a command that ends well (or with ``code``), and return what it says."""
 
     def run_it(*words: str, code: int = 0) -> tuple[str, str]:
@@ -64,11 +67,11 @@ def told(server: ResourceServer, capsys: pytest.CaptureFixture[str]) -> Told:
     return run_it
 
 
-def stored(server: ResourceServer, name: str = "iris") -> Document:
-    return server.run(server.store.get(Key(GroupKind("tidegate.dev", "ModelService"), "default", name)))
+def stored(server: Administered, name: str = "iris") -> Document:
+    return server.call(server.store.get(Key(GroupKind("tidegate.dev", "ModelService"), "default", name)))
 
 
-def ready(server: ResourceServer, name: str = "iris", **status: Any) -> None:
+def ready(server: Administered, name: str = "iris", **status: Any) -> None:
     document = stored(server, name)
     observed = {"observedGeneration": document["metadata"]["generation"], "conditions": [READY]}
     server.set_status(document, observed | status)
@@ -128,7 +131,7 @@ def test_a_namespace_is_the_manifest_s_or_the_flag_s(told: Told) -> None:
     assert hint == "hint: leave out one of them"
 
 
-def test_a_field_that_somebody_else_owns_is_told_with_who(server: ResourceServer, told: Told) -> None:
+def test_a_field_that_somebody_else_owns_is_told_with_who(server: Administered, told: Told) -> None:
     """The rest is applied; forcing takes it over."""
     told("apply", "-f", "iris.yaml")
     told("scale", "iris", "--replicas", "2")
@@ -144,7 +147,7 @@ def test_a_field_that_somebody_else_owns_is_told_with_who(server: ResourceServer
     assert stored(server)["spec"]["predictor"]["replicas"] == 4
 
 
-def test_a_rejection_by_the_server_is_told_cause_by_cause(server: ResourceServer, told: Told) -> None:
+def test_a_rejection_by_the_server_is_told_cause_by_cause(server: Administered, told: Told) -> None:
     """What only the server knows: that another kind has the name already."""
     told("apply", "-f", "iris.yaml")
     Path("flowers.yaml").write_text(FLOWERS.replace("name: flowers", "name: iris"))
@@ -153,7 +156,7 @@ def test_a_rejection_by_the_server_is_told_cause_by_cause(server: ResourceServer
     assert "iris" in error
 
 
-def test_apply_waits_until_services_are_ready(server: ResourceServer, told: Told) -> None:
+def test_apply_waits_until_services_are_ready(server: Administered, told: Told) -> None:
     """And ends with 3 when they are not in time."""
     out, err = told("apply", "-f", "iris.yaml", "--wait", "--timeout", "0", code=3)
     assert out == "modelservice.tidegate.dev/iris created\n"
@@ -180,7 +183,7 @@ def test_diff_shows_what_apply_would_change(told: Told) -> None:
     assert "is not reachable" in told("diff", "-f", "flowers.yaml", "--server", "http://127.0.0.1:1", code=2)[1]
 
 
-def test_get_shows_tables(server: ResourceServer, told: Told) -> None:
+def test_get_shows_tables(server: Administered, told: Told) -> None:
     """With the server's columns; of several kinds each by itself."""
     told("apply", "-f", "iris.yaml", "-f", "flowers.yaml")
     ready(server, url="http://here")
@@ -258,7 +261,7 @@ def test_a_server_that_is_not_there_is_one_line_and_a_hint(told: Told, words: tu
     assert hint.startswith("hint: start one with `tidegate serve`, or name another with --server")
 
 
-def test_describe_tells_all(server: ResourceServer, told: Told) -> None:
+def test_describe_tells_all(server: Administered, told: Told) -> None:
     """What it is to be, what it is, its revisions, and what was told about it."""
     told("apply", "-f", "iris.yaml")
     revised(server, 1, 2)
@@ -294,7 +297,7 @@ def test_a_name_alone_is_a_service_of_either_kind(told: Told) -> None:
     ]
 
 
-def test_delete_waits_until_it_is_gone(server: ResourceServer, told: Told) -> None:
+def test_delete_waits_until_it_is_gone(server: Administered, told: Told) -> None:
     """A finalizer may take a while; ends with 3 when it is not in time."""
     Path("iris.yaml").write_text(IRIS.replace("{name: iris}", "{name: iris, finalizers: [a/b]}"))
     told("apply", "-f", "iris.yaml")
@@ -302,7 +305,7 @@ def test_delete_waits_until_it_is_gone(server: ResourceServer, told: Told) -> No
     told("delete", "iris", "--no-wait")
     release = threading.Timer(
         0,
-        lambda: server.run(
+        lambda: server.call(
             server.store.replace({**stored(server), "metadata": {**stored(server)["metadata"], "finalizers": []}})
         ),
     )
@@ -327,7 +330,7 @@ def test_delete_takes_all_that_are_selected(told: Told) -> None:
     assert told("get", "msvc", "-o", "name")[0] == ""
 
 
-def test_wait_ends_when_it_is_so(server: ResourceServer, told: Told) -> None:
+def test_wait_ends_when_it_is_so(server: Administered, told: Told) -> None:
     """A condition, a field, a deletion; each news on stderr."""
     told("apply", "-f", "iris.yaml")
     _, err = told("wait", "iris", "--timeout", "0", code=3)
@@ -343,7 +346,7 @@ def test_wait_ends_when_it_is_so(server: ResourceServer, told: Told) -> None:
     assert told("wait", "msvc/iris", "--for", "create", "--timeout", "0", code=3)
 
 
-def test_scale_has_a_precondition(server: ResourceServer, told: Told) -> None:
+def test_scale_has_a_precondition(server: Administered, told: Told) -> None:
     """What somebody else has changed meanwhile is not written over."""
     told("apply", "-f", "iris.yaml")
     assert told("scale", "iris", "--replicas", "2")[0] == "modelservice.tidegate.dev/iris scaled\n"
@@ -352,8 +355,10 @@ def test_scale_has_a_precondition(server: ResourceServer, told: Told) -> None:
     assert stored(server)["spec"]["predictor"]["replicas"] == 5
 
 
-def revised(server: ResourceServer, *numbers: int, **fields: Any) -> None:
-    """Revisions of iris as the control plane makes them, each with a model and a batch size of its own."""
+def revised(
+    server: Administered, *numbers: int, service: str = "iris", kind: str = "ModelService", **fields: Any
+) -> None:
+    """Revisions of a service as the control plane makes them, each with a model and a batch size of its own."""
     for number in numbers:
         predictor = {
             "model": {"modelFormat": {"name": "sklearn"}, "storageUri": "models:/iris"},
@@ -364,18 +369,19 @@ def revised(server: ResourceServer, *numbers: int, **fields: Any) -> None:
                 "apiVersion": "tidegate.dev/v1",
                 "kind": "ServingRevision",
                 "metadata": {
-                    "name": f"iris-{number:05}",
+                    "name": f"{service}-{number:05}",
                     "namespace": "default",
-                    "labels": {"tidegate.dev/service": "iris"},
+                    "labels": {"tidegate.dev/service": service},
                     "annotations": {"tidegate.dev/change-cause": f"cause {number}"},
                 },
                 "spec": {
-                    "service": {"kind": "ModelService", "name": "iris"},
+                    "service": {"kind": kind, "name": service},
                     "number": number,
                     "generation": number,
                     "template": {"predictor": predictor},
-                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number), **fields},
+                    "resolved": {"digest": f"sha256:{chr(96 + number) * 64}", "version": str(number)},
                     "hash": "sha256:0",
+                    **fields,
                 },
                 "status": {"conditions": [READY]},
             }
@@ -397,7 +403,7 @@ def traffic(**percents: int) -> dict[str, Any]:
     }
 
 
-def test_history_shows_the_revisions(server: ResourceServer, told: Told) -> None:
+def test_history_shows_the_revisions(server: Administered, told: Told) -> None:
     """Each with its part of the traffic, its model and why it was made."""
     told("apply", "-f", "iris.yaml")
     assert told("rollout", "history", "iris") == ("", "modelservice/iris has no revision yet\n")
@@ -415,32 +421,76 @@ def test_history_shows_the_revisions(server: ResourceServer, told: Told) -> None
     )
 
 
-def test_undo_goes_back_and_says_what_changes(server: ResourceServer, told: Told) -> None:
+def test_undo_goes_back_and_says_what_changes(server: Administered, told: Told) -> None:
     """To the revision before, or to one that is named; what forms no revision stays."""
     told("apply", "-f", "iris.yaml")
     told("scale", "iris", "--replicas", "3")
     revised(server, 1, 2, 3)
     ready(server, **traffic(_2=0, _3=100))
-    digest = "sha256:" + "b" * 64
-    lines = [
+    rolled, change = (
         "modelservice.tidegate.dev/iris rolled back to revision 2",
-        "  spec.predictor.model.digest: none → " + digest,
         '  spec.predictor.batcher: none → {"maxBatchSize":2}',
-    ]
-    dry = told("rollout", "undo", "iris", "--dry-run")[0].splitlines()
-    assert dry == [lines[0] + " (dry run)", *lines[1:]] or sorted(dry) == sorted([lines[0] + " (dry run)", *lines[1:]])
-    assert "digest" not in stored(server)["spec"]["predictor"]["model"]
-    assert sorted(told("rollout", "undo", "iris")[0].splitlines()) == sorted(lines)
-    spec = stored(server)["spec"]["predictor"]
-    assert (spec["model"]["digest"], spec["batcher"], spec["replicas"]) == (digest, {"maxBatchSize": 2}, 3)
+    )
+    assert told("rollout", "undo", "iris", "--dry-run")[0].splitlines() == [f"{rolled} (dry run)", change]
+    assert "batcher" not in stored(server)["spec"]["predictor"]
+    assert told("rollout", "undo", "iris")[0].splitlines() == [rolled, change]
+    service = stored(server)
+    spec = service["spec"]["predictor"]
+    assert (spec["batcher"], spec["replicas"]) == ({"maxBatchSize": 2}, 3)
+    assert service["metadata"]["annotations"]["tidegate.dev/revision"] == "2"
     told("rollout", "undo", "iris", "--to-revision", "1")
     assert stored(server)["spec"]["predictor"]["batcher"] == {"maxBatchSize": 1}
     again = told("rollout", "undo", "iris", "--to-revision", "1")[0]
     assert again == "modelservice.tidegate.dev/iris is what revision 1 was already\n"
 
 
-def test_a_manifest_applied_after_an_undo_is_what_holds(server: ResourceServer, told: Told) -> None:
-    """Without a conflict with oneself, and without the digest that the undo had set beside it."""
+class Hasty(Resources):
+    """A client before whose every replacement somebody else writes, so many times."""
+
+    def __init__(self, url: str, times: int) -> None:
+        super().__init__(url)
+        self.times = times
+
+    def replace(self, kind: Any, document: Document, namespace: str = "", **options: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            patch = {"spec": {"predictor": {"maxReplicas": 10 + self.times}}}
+            super().patch(kind, document["metadata"]["name"], patch, namespace)
+        return super().replace(kind, document, namespace, **options)
+
+
+def test_an_undo_writes_over_nothing_that_it_has_not_seen(server: Administered, told: Told) -> None:
+    """What somebody writes meanwhile stays; who is never fast enough is told so."""
+    told("apply", "-f", "iris.yaml")
+    revised(server, 1)
+    with Hasty(server.url, 2) as hasty:
+        said = go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
+    assert said[0] == "modelservice.tidegate.dev/iris rolled back to revision 1"
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], predictor["batcher"]) == (10, {"maxBatchSize": 1})
+    told("apply", "-f", "iris.yaml")
+    with Hasty(server.url, 100) as hasty, pytest.raises(ResourceConflict):
+        go_back(Session(hasty, server.url, "default", False), "iris", 1, False)
+
+
+def test_an_undo_to_another_model_of_the_same_spec_is_one(server: Administered, told: Told) -> None:
+    """What was looked up since is another content of the same reference: an annotation says which one is meant."""
+    told("apply", "-f", "flowers.yaml")
+    predictor = yaml.safe_load(FLOWERS)["spec"]["predictor"]
+    revised(server, 1, 2, service="flowers", kind="InferenceService", source={"predictor": predictor})
+    server.set_status(yaml.safe_load(FLOWERS), {"resolved": {"digest": "sha256:" + "b" * 64}})
+    lines = told("rollout", "undo", "flowers", "--to-revision", "1")[0].splitlines()
+    assert lines == [
+        "inferenceservice.serving.kserve.io/flowers rolled back to revision 1",
+        f"  the model's content: sha256:{'b' * 64} → sha256:{'a' * 64}",
+    ]
+    assert "already" in told("rollout", "undo", "flowers", "--to-revision", "1")[0]
+    assert told("apply", "-f", "flowers.yaml")[0].endswith("flowers configured\n")
+    assert "tidegate.dev/revision" not in told("get", "isvc/flowers", "-o", "yaml")[0]
+
+
+def test_a_manifest_applied_after_an_undo_is_what_holds(server: Administered, told: Told) -> None:
+    """Without a conflict with oneself, and without the content that the undo had gone back to."""
     told("apply", "-f", "iris.yaml")
     revised(server, 1)
     told("rollout", "undo", "iris", "--to-revision", "1")
@@ -448,13 +498,15 @@ def test_a_manifest_applied_after_an_undo_is_what_holds(server: ResourceServer, 
     assert told("diff", "-f", "iris.yaml", code=1)[0]
     assert told("apply", "-f", "iris.yaml", "--dry-run", "server")[0].endswith("configured (server dry run)\n")
     assert told("apply", "-f", "iris.yaml")[0] == "modelservice.tidegate.dev/iris configured\n"
-    assert stored(server)["spec"]["predictor"] == {
+    service = stored(server)
+    assert service["spec"]["predictor"] == {
         "model": {"modelFormat": {"name": "sklearn"}, "storageUri": "models:/other"},
         "batcher": {"maxBatchSize": 9},
     }
+    assert "tidegate.dev/revision" not in service["metadata"].get("annotations", {})
 
 
-def test_status_tells_how_far_it_is(server: ResourceServer, told: Told) -> None:
+def test_status_tells_how_far_it_is(server: Administered, told: Told) -> None:
     """Done, not yet, or not at all."""
     told("apply", "-f", "iris.yaml")
     assert "is not rolled out yet: the server has not" in told("rollout", "status", "iris", "--no-watch", code=3)[0]
@@ -471,7 +523,7 @@ def test_status_tells_how_far_it_is(server: ResourceServer, told: Told) -> None:
     )
 
 
-def test_restart_writes_when(server: ResourceServer, told: Told) -> None:
+def test_restart_writes_when(server: Administered, told: Told) -> None:
     """In the annotation that asks for the model to be looked up again."""
     told("apply", "-f", "iris.yaml")
     assert told("rollout", "restart", "iris")[0] == "modelservice.tidegate.dev/iris restarted\n"
@@ -479,14 +531,14 @@ def test_restart_writes_when(server: ResourceServer, told: Told) -> None:
     assert told("apply", "-f", "iris.yaml")[0].endswith("unchanged\n")
 
 
-def test_events_are_told(server: ResourceServer, told: Told) -> None:
+def test_events_are_told(server: Administered, told: Told) -> None:
     """Of one resource or of all, as a table or as documents."""
     told("apply", "-f", "iris.yaml", "-f", "flowers.yaml")
     server.tell(stored(server), "RevisionReady", "revision 1 is ready")
     server.tell(stored(server), "RevisionReady", "revision 1 is ready")
     head, row = told("events", "iris")[0].splitlines()
     assert head == "LAST SEEN   TYPE     REASON          OBJECT              COUNT   MESSAGE"
-    assert row == "0s          Normal   RevisionReady   modelservice/iris   2       revision 1 is ready"
+    assert row[1:] == "s          Normal   RevisionReady   modelservice/iris   2       revision 1 is ready"
     assert told("events", "flowers")[0] == ""
     assert told("events", "-A")[0].splitlines()[1].startswith("default     ")
     assert json.loads(told("events", "-o", "json")[0])["items"][0]["reason"] == "RevisionReady"
@@ -499,7 +551,7 @@ def test_completion_knows_the_commands(told: Told) -> None:
         assert word in script
 
 
-def test_the_kinds_that_are_known_here_are_the_server_s(server: ResourceServer) -> None:
+def test_the_kinds_that_are_known_here_are_the_server_s(server: Administered) -> None:
     """So that nothing need be asked for, and nothing is asked for at a wrong path."""
     with Resources(server.url) as client:
         served = {kind.kind: kind for kind in client.discover()}
@@ -515,7 +567,7 @@ def test_the_kinds_that_are_known_here_are_the_server_s(server: ResourceServer) 
     assert find_type("all", [served["ModelService"]]) == served["ModelService"]
 
 
-def test_a_watch_prints_what_comes(server: ResourceServer, told: Told) -> None:
+def test_a_watch_prints_what_comes(server: Administered, told: Told) -> None:
     """The head once, then a line for each change, in the columns that the first had."""
     told("apply", "-f", "iris.yaml", "-f", "flowers.yaml")
     kind = find_type("msvc", known_types())
@@ -545,13 +597,7 @@ def test_logs_are_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
             self.send_response(200)
             self.end_headers()
             for number in (1, 2):
-                line = {
-                    "time": "12:00",
-                    "revision": 3,
-                    "replica": f"r{number}",
-                    "stream": "stdout",
-                    "line": "a\x1b[2Jb",
-                }
+                line = {"time": 1.5, "revision": 3, "replica": number, "line": "a\x1b[2Jb"}
                 self.wfile.write(json.dumps(line).encode() + b"\n")
 
         def log_message(self, *_: object) -> None:
@@ -565,7 +611,7 @@ def test_logs_are_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
             assert run(["logs", "iris", "--tail", "2", "--revision", "3", "-n", "team"]) == 0
             assert capsys.readouterr().out == "a\\x1b[2Jb\n" * 2
             assert run(["logs", "iris", "-f", "--prefix", "--timestamps"]) == 0
-            assert capsys.readouterr().out.splitlines()[0] == r"12:00 [3/r1] a\x1b[2Jb"
+            assert capsys.readouterr().out.splitlines()[0] == r"1970-01-01T00:00:01.500Z [3/1] a\x1b[2Jb"
         finally:
             answering.shutdown()
             thread.join()

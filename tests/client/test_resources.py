@@ -33,8 +33,8 @@ from tidegate.protocol.errors import (
     ResourceNotFound,
 )
 from tidegate.resources.document import Document
+from tidegate.testing.admin import Administered
 from tidegate.testing.clock import run_virtual
-from tidegate.testing.resource_server import ResourceServer, resource_server
 
 SERVICES = ResourceType("tidegate.dev", "v1", "modelservices", "ModelService")
 Spec = dict[str, Any]
@@ -51,28 +51,28 @@ def service(name: str = "iris", **predictor: Any) -> Document:
 
 
 @pytest.fixture
-def server() -> Iterator[ResourceServer]:
-    with resource_server() as running:
+def server(tmp_path: Path) -> Iterator[Administered]:
+    with Administered.start(tmp_path / "state", ready=False) as running:
         yield running
 
 
 @pytest.fixture(params=["async", "blocking"])
-def resources(request: pytest.FixtureRequest, server: ResourceServer) -> Iterator[Any]:
+def resources(request: pytest.FixtureRequest, server: Administered) -> Iterator[Any]:
     """The client, whose calls give what they give."""
     if request.param == "blocking":
         with Resources(server.url) as client:
             yield client
         return
     with asyncio.Runner() as runner:
-        client = AsyncResources(server.url)
+        asynchronous = AsyncResources(server.url)
 
         class Running:
             def __getattr__(self, name: str) -> Callable[..., Any]:
-                call = getattr(client, name)
+                call = getattr(asynchronous, name)
                 return lambda *words, **named: runner.run(call(*words, **named))
 
         yield Running()
-        runner.run(client.close())
+        runner.run(asynchronous.close())
 
 
 def test_a_resource_lives(resources: Any) -> None:
@@ -153,7 +153,7 @@ def test_a_server_tells_what_it_has(resources: Any) -> None:
     assert ("", "Event") in found
 
 
-def test_events_are_told_in_their_order(server: ResourceServer, resources: Any) -> None:
+def test_events_are_told_in_their_order(server: Administered, resources: Any) -> None:
     """Those of one resource, or of all in a namespace."""
     iris, rose = (resources.create(SERVICES, service(name), "default").document for name in ("iris", "rose"))
     server.tell(iris, "Began", "it begins")
@@ -162,12 +162,12 @@ def test_events_are_told_in_their_order(server: ResourceServer, resources: Any) 
     assert len(resources.events("default")) == 2
 
 
-def test_waiting_ends_when_it_is_so(server: ResourceServer, resources: Any) -> None:
+def test_waiting_ends_when_it_is_so(server: Administered, resources: Any) -> None:
     """Also for something that is not there yet, and for something that is to go."""
     assert resources.wait(SERVICES, "iris", "default", lambda document: document is None, timeout=0) is None
     with pytest.raises(DeadlineExceeded, match="not as wanted within 0 s"):
         resources.wait(SERVICES, "iris", "default", lambda document: document is not None, timeout=0)
-    seen = []
+    seen: list[Document | None] = []
 
     def met(document: Document | None) -> bool:
         if document is None and not seen:
@@ -186,7 +186,7 @@ def test_waiting_ends_when_it_is_so(server: ResourceServer, resources: Any) -> N
 NAMED = {"metadata": {"name": "iris", "namespace": "default"}}
 
 
-def test_a_watch_tells_what_is_there_and_what_comes(server: ResourceServer) -> None:
+def test_a_watch_tells_what_is_there_and_what_comes(server: Administered) -> None:
     """By the blocking face; closing it ends it."""
     server.create(service() | NAMED)
     with Resources(server.url) as client, closing(client.watch(SERVICES, Selection("default"))) as changes:
@@ -314,3 +314,14 @@ def test_a_server_that_was_never_there_is_not_waited_for() -> None:
     """It is most likely the wrong address."""
     with pytest.raises(ServerUnreachable):
         watched(Script(*[ServerUnreachable("nobody")] * 3), 1)
+
+
+def test_a_wait_sees_what_vanished_while_it_was_too_late() -> None:
+    """By the list that it began with."""
+    script = Script(listing(5, a=3), [EXPIRED], listing(20))
+
+    async def wait() -> Document | None:
+        client = AsyncResources("http://127.0.0.1:8082", chance=lambda: 0.0, transport=script)
+        return await client.wait(SERVICES, "a", "default", lambda document: document is None, timeout=20)
+
+    assert run_virtual(wait()) is None

@@ -339,6 +339,7 @@ async def test_a_stopped_service_has_no_replicas_and_no_route() -> None:
     assert condition(status, "Stopped")["status"] == "True"
     assert condition(status, "Ready")["reason"] == "Stopped"
     assert status["modelStatus"]["states"]["activeModelState"] == "Standby"
+    assert status["deploymentMode"] == "Standard"
     await stage.patch({"metadata": {"annotations": {STOP: "false"}}}, kind=KSERVE)
     await stage.settle()
     assert stage.shares() == {1: 100}
@@ -485,6 +486,32 @@ async def test_a_store_that_is_busy_is_asked_again() -> None:
 
 
 @in_virtual_time
+async def test_what_was_published_counts_though_it_could_not_be_written_down() -> None:
+    """A route that was given is not taken away because the status that tells of it could not be kept."""
+
+    class Full(MemoryStore):
+        async def replace_status(self, document: Document, *, dry_run: bool = False) -> Document:
+            if full:
+                raise StateUnavailable("the disk is full")
+            return await super().replace_status(document, dry_run=dry_run)
+
+    full = True
+    stage = ServiceStage(store=Full(clock=now))
+    await stage.start()
+    await stage.apply(model_service("a"))
+    await stage.settle()
+    assert stage.shares() == {1: 100}
+    await stage.apply(model_service("z"))
+    await stage.settle()
+    assert stage.shares() == {1: 100}
+    full = False
+    await stage.settle(60)
+    assert (await stage.book()).rolledout == 1
+    assert (await stage.conditions())["Ready"] == "True"
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_what_goes_wrong_with_one_service_stops_no_other() -> None:
     """Whatever it is."""
 
@@ -574,4 +601,80 @@ async def test_a_revision_that_was_deleted_by_hand_is_made_anew() -> None:
     await stage.settle()
     assert stage.shares() == {2: 100}
     assert await stage.numbers() == [2]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_a_number_is_never_given_again() -> None:
+    """Not even that of a revision of which nothing is left."""
+    stage = await begun(*map(model_service, "aba"), settings=ServiceSettings(keep_previous=0.0))
+    await stage.settle()
+    [_, second] = await stage.revisions()
+    await stage.store.delete(key_of(second))
+    await stage.restart()
+    await stage.apply(model_service("c"))
+    await stage.settle()
+    assert await stage.numbers() == [1, 3]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_what_is_still_ending_is_not_forgotten() -> None:
+    """Its files are needed for as long as it has requests, however short the history is."""
+    stage = ServiceStage(ServiceSettings(keep_previous=0.0, history=1))
+    stage.actuator = FakeActuator(starts_in=1.0)
+    await stage.start()
+    for uri in "abcd":
+        await stage.apply(model_service(uri))
+        await stage.settle()
+    assert await stage.numbers() == [1, 2, 3, 4]
+    stage.actuator.gone(revision(1))
+    stage.actuator.gone(revision(2))
+    await stage.settle()
+    assert await stage.numbers() == [2, 3, 4]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_nothing_is_let_go_of_while_something_is_found() -> None:
+    """What was found and is no revision yet would be let go of, too; afterwards it is made up for."""
+    stage = await begun(model_service("a"))
+    stage.resolver.takes = 10.0
+    await stage.apply(model_service("b", name="other"))
+    await stage.settle(1.0)
+    await stage.delete()
+    await stage.settle(5.0)
+    assert stage.resolver.kept == {digest("a")}
+    await stage.settle(10.0)
+    assert stage.resolver.kept == {digest("b")}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_a_fixed_number_is_not_made_less_by_canaries() -> None:
+    """It was written by hand."""
+    canary = {"predictor": {"model": model("b")}, "trafficPercent": 50}
+    stage = await begun(model_service("a", replicas=4, spec={"canary": [canary]}))
+    assert stage.running() == {1: 4, 2: 2}
+    assert stage.shares() == {1: 50, 2: 50}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_people_are_told_what_was_decided() -> None:
+    """Once each; a restart is no event of a service, and replicas that are lost are."""
+    stage = await begun(model_service("a"), model_service("b", canaryTrafficPercent=10), model_service("b"))
+    told = {(each.reason, each.count): each.message for each in await stage.store.events()}
+    assert told == {
+        ("RevisionChosen", 2): "the spec is revision 2",
+        ("TrafficSplit", 2): "the traffic goes to revision 2 100 %",
+        ("RolledOut", 2): "revision 2 is rolled out, after revision 1",
+    }
+    await stage.restart()
+    await stage.settle()
+    assert len(await stage.store.events()) == 3
+    stage.actuator.fail(revision(2), "it crashed")
+    await stage.settle()
+    warnings = [(each.reason, each.message) for each in await stage.store.events() if each.severity == "Warning"]
+    assert sorted(warnings) == [("ModelLoadFailed", "it crashed"), ("NotReady", "it crashed")]
     await stage.stop()

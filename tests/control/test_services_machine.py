@@ -198,7 +198,8 @@ class Services(RuleBasedStateMachine):
     @rule(data=st.data())
     def undo(self, data: st.DataObject) -> None:
         kept = self.run(self.stage.revisions())
-        if kept and self.run(self.exists()):
+        there = self.run(self.exists())
+        if kept and there:
             chosen = data.draw(st.sampled_from(kept))
 
             async def write() -> None:
@@ -291,7 +292,8 @@ class Services(RuleBasedStateMachine):
         assert len(kept.keys() - needed) <= HISTORY
         if predictor.get("replicas") == 0:
             assert (stage.shares(), stage.running()) == ({}, {})
-        elif (created := book.tracks[STABLE].created) and predictor["model"]["storageUri"] != "z":
+        elif predictor["model"]["storageUri"] != "z":
+            created = book.tracks[STABLE].created
             standings = stage.actuator.standings("default", "iris")
             if standings[created].ready and not service["spec"].get("canary"):
                 percent = predictor.get("canaryTrafficPercent")

@@ -164,6 +164,14 @@ def test_the_template_of_the_stable_one_ends_a_canary() -> None:
     assert story.rolled() == (2, 1)
 
 
+def test_a_percentage_set_with_the_template_of_the_stable_one_does_not_go_back() -> None:
+    """The edit before is taken back: that is the change, and the percentage is for the next one."""
+    story = rolled_out(1, 2)
+    story.look(3, {1, 2})
+    assert story.look(2, {1, 2}, 10) == {2: 100}
+    assert story.rolled() == (2, 1)
+
+
 def test_a_canary_that_is_superseded_is_not_promoted() -> None:
     """Template and percentage changed in one write: until the new one is ready the stable one has all."""
     story = rolled_out(1)

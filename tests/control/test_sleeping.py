@@ -399,6 +399,62 @@ def test_it_ends_at_any_time(seconds: float) -> None:
     run_virtual(main())
 
 
+def test_the_number_of_replicas_is_kept_for_the_next_life() -> None:
+    """Said while it sleeps, it holds when it wakes; said while it is awake, at once, and when it wakes again."""
+
+    async def main() -> None:
+        lives = FakeLives("m")
+        model = World(max_awake=1).model(lives)
+        told: list[int] = []
+        model.subscribe(lambda: told.append(model.ready))
+        model.resize(3)
+        assert (model.ready, lives.begun) == (0, [])
+        await ask(model)
+        assert (lives.begun[0].replicas, model.ready, told[-1]) == (3, 3, 3)
+        model.resize(2)
+        assert (lives.begun[0].replicas, told[-1]) == (2, 2)
+        await model.stop()
+        assert (model.ready, told[-1]) == (0, 0)
+
+    run_virtual(main())
+
+
+def test_a_second_life_has_the_replicas_of_the_first() -> None:
+    """As they were told last."""
+
+    async def main() -> None:
+        world = World(max_awake=1)
+        lives, others = FakeLives("m"), FakeLives("n")
+        model, other = world.model(lives), world.model(others)
+        await ask(model)
+        model.resize(4)
+        await ask(other)  # which puts it to sleep
+        await ask(model)
+        assert [life.replicas for life in lives.begun] == [4, 4]
+        assert [life.replicas for life in others.begun] == [1]
+
+    run_virtual(main())
+
+
+def test_one_that_cannot_be_woken_is_hopeless_until_it_is_awake() -> None:
+    """As its readiness says, too."""
+
+    async def main() -> None:
+        lives = FakeLives("m")
+        model = World().model(lives)
+        lives.error = ModelLoadFailed("it is none")
+        assert not model.hopeless
+        with pytest.raises(ModelNotReady):
+            await ask(model)
+        assert model.hopeless
+        lives.error = None
+        await asyncio.sleep(3600.0)
+        await ask(model)
+        assert not model.hopeless
+
+    run_virtual(main())
+
+
 class Machine(RuleBasedStateMachine):
     """Many models under few places: requests of all lengths, failures, cancellations, pauses, in any order."""
 

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import yaml
 
 from tidegate.client import Client
 from tidegate.testing.process import Serving
 from tidegate.testing.zoo import huggingface, lightgbm, onnx, python, sklearn, tensorflow, torch, xgboost
-from tidegate.testing.zoo.case import Case
 
 pytestmark = [pytest.mark.e2e, pytest.mark.framework]
 
@@ -29,20 +27,6 @@ MODELS = {
 }
 
 
-def lay_down(case: Case, folder: Path, drafts: Path) -> Path:
-    """Put the model into a folder of its own, with what its owner has to say in model.yaml beside it."""
-    drafts.mkdir()
-    made = case.write(drafts)
-    path = folder if made.is_dir() else folder / made.name
-    (made if made.is_dir() else drafts).rename(folder)
-    said: dict[str, object] = {"options": dict(case.options or {})}
-    for side in ("inputs", "outputs"):
-        specs = getattr(case, side)
-        said[side] = [{"name": s.name, "datatype": s.datatype.value, "shape": list(s.shape)} for s in specs]
-    (folder / "model.yaml").write_text(yaml.safe_dump({name: value for name, value in said.items() if value}))
-    return path
-
-
 def as_sent(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Texts travel as bytes."""
     if array.dtype.kind not in "OU":
@@ -54,7 +38,7 @@ def test_a_model_of_every_framework_answers_from_one_directory(tmp_path: Path) -
     """Each is found, loaded by its runtime, and answers a batch as its framework does, over HTTP and gRPC."""
     directory = tmp_path / "models"
     directory.mkdir()
-    paths = {name: lay_down(case, directory / name, tmp_path / name) for name, case in MODELS.items()}
+    paths = {name: case.lay_down(directory / name) for name, case in MODELS.items()}
     with Serving.start(directory, "--threads", "1") as server:
         assert server.until("ready")["loaded"] == len(MODELS)
         found = {event["model"]: event["runtime"] for event in server.events if event["event"] == "found"}

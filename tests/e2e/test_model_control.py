@@ -300,7 +300,7 @@ def test_an_unload_lets_requests_end(server: Serving, models: Path, tmp_path: Pa
 
 def test_only_who_may_changes_what_is_served(models: Path) -> None:
     """A server that others reach says no, with the setting; a web page may not even where it listens on loopback."""
-    with Serving.start(models, "--host", "0.0.0.0") as server:
+    with Serving.start(models, "--host", "0.0.0.0", "--auth", "off") as server:
         server.until("ready")
         port = server.http.rpartition(":")[2]
         answer = httpx.post(f"http://127.0.0.1:{port}/v2/repository/models/a/unload", trust_env=False)
@@ -308,7 +308,7 @@ def test_only_who_may_changes_what_is_served(models: Path) -> None:
         assert "--model-control" in answer.json()["error"]
         assert httpx.post(f"http://127.0.0.1:{port}/v2/repository/index", trust_env=False).status_code == 200
         assert server.stop() == 0
-    with Serving.start(models, "--host", "0.0.0.0", "--model-control") as server:
+    with Serving.start(models, "--host", "0.0.0.0", "--auth", "off", "--model-control") as server:
         server.until("ready")
         port = server.http.rpartition(":")[2]
         url = f"http://127.0.0.1:{port}/v2/repository/models/a/unload"

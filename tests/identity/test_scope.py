@@ -59,6 +59,16 @@ def test_what_is_no_scope(text: str) -> None:
         parse_scope(text)
 
 
+@given(VERBS, VERBS, NAMES, NAMES)
+def test_what_covers_all_covers_each(given: Verb, verb: Verb, space: str, name: str) -> None:
+    """Whatever it is called."""
+    scope = parse_scope(f"{given}:*/*")
+    assert scope.covers_all(verb) == scope.covers(verb, space, name)
+    assert not parse_scope(f"{given}:*").covers_all(verb)
+    assert not parse_scope(f"{given}:?*/*").covers_all(verb)
+    assert parse_scope("admin:*").covers_all(verb)
+
+
 def test_many_stars_are_no_work() -> None:
     """A pattern that would take an expression that goes back for ever."""
     assert not parse_scope("infer:" + "a*" * 60 + "b").covers(Verb.INFER, "default", "a" * 128)

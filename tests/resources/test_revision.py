@@ -12,6 +12,7 @@ from tidegate.resources.parts import at
 from tidegate.resources.revision import (
     CHANGE_CAUSE,
     PINNED,
+    RESTARTED_AT,
     hash_of,
     merged,
     name_of,
@@ -21,6 +22,7 @@ from tidegate.resources.revision import (
     templates_of,
     tracks_of,
     undone,
+    unpinned,
 )
 
 DIGEST = "sha256:" + "a" * 64
@@ -188,7 +190,7 @@ def test_a_revision_is_named_after_its_service(number: int, name: str) -> None:
 
 
 def test_undo_brings_settings_and_model_back() -> None:
-    """What forms no revision stays as it is now; the model is held by the digest that it had."""
+    """What forms no revision stays as it is now; which content it was is said by the number of the revision."""
     was = deepcopy(SPEC)
     del was["predictor"]["model"]["digest"]
     now = changed("predictor", "model", value={"modelFormat": {"name": "onnx"}, "storageUri": "other"})
@@ -200,21 +202,14 @@ def test_undo_brings_settings_and_model_back() -> None:
     assert before == service(now)
     expected = deepcopy(was)
     expected["predictor"]["replicas"] = 7
-    expected["predictor"]["model"]["digest"] = OTHER
     expected["transformer"] = {"builtin": {"text": {}}, "placement": "separate"}
     assert after["spec"] == expected
-    assert after["metadata"]["annotations"] == {CHANGE_CAUSE: "undo to revision 4"}
-
-
-def test_undo_of_what_containers_serve_has_no_digest() -> None:
-    """Where containers bring the model, their template is all there is."""
-    spec = {"predictor": {"containers": [{"name": "a", "image": "b"}]}}
-    after = undone(service(SPEC), revision(spec, resolved={"uri": ""}))
-    assert "model" not in after["spec"]["predictor"]
+    assert after["metadata"]["annotations"] == {CHANGE_CAUSE: "undo to revision 4", PINNED: "4"}
+    assert pinned(after) == 4
 
 
 def test_undo_of_an_inference_service_is_written_in_its_schema() -> None:
-    """Old keys included; the digest, for which it has no field, is held by the number of the revision."""
+    """Old keys included."""
     old = {"predictor": {"sklearn": {"storageUri": "a"}, "workerSpec": {"containers": []}}}
     new = {"predictor": {"onnx": {"storageUri": "b"}, "minReplicas": 2, "name": "v2"}, "tracing": {}}
     after = undone(service(new, "InferenceService"), revision({"predictor": {}}, "InferenceService", source=old))
@@ -231,8 +226,24 @@ def test_a_pin_that_is_no_number_is_none(told: str) -> None:
     assert pinned(document) is None
 
 
-def test_a_model_service_is_pinned_by_its_digest_only() -> None:
-    """It has a field for it."""
+def test_a_restart_lets_an_undo_go() -> None:
+    """Who wants the model to be looked up again wants what lies there now; an undo after it holds again."""
     document = service(SPEC)
-    document["metadata"]["annotations"] = {PINNED: "3"}
+    document["metadata"]["annotations"] = {PINNED: "3", RESTARTED_AT: "2026-01-01T00:00:00Z"}
     assert pinned(document) is None
+    assert pinned(undone(document, revision(SPEC))) == 4
+
+
+def test_an_undo_holds_until_the_template_is_written_otherwise() -> None:
+    """Replicas may change meanwhile. What is applied later is what it says, also if that is the template of before."""
+    after = undone(service(SPEC), revision(SPEC))
+    scaled = deepcopy(after)
+    scaled["spec"]["predictor"]["replicas"] = 7
+    assert unpinned(after, scaled) == scaled
+    edited = deepcopy(after)
+    edited["spec"]["predictor"]["model"]["storageUri"] = "elsewhere"
+    edited["metadata"]["annotations"]["mine"] = "kept"
+    assert unpinned(after, edited)["metadata"]["annotations"] == {"mine": "kept"}
+    again = undone(edited, revision(SPEC))
+    again["metadata"]["annotations"][PINNED] = "5"
+    assert unpinned(edited, again) == again

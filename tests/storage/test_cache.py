@@ -221,3 +221,62 @@ def test_a_bound_below_nothing_is_refused(directory: Path) -> None:
     """With the field's name."""
     with pytest.raises(ValueError, match=r"^max_bytes is -1, expected at least 0$"):
         CacheSettings(directory=directory, max_bytes=-1)
+
+
+def test_what_is_pinned_stays_and_is_taken_without_its_source(directory: Path, tmp_path: Path) -> None:
+    """Nobody serves it, and there is no room for what nobody uses; its source is gone."""
+    source = write(tmp_path / "a.onnx", "old")
+    with ArtifactCache(CacheSettings(directory=directory, max_bytes=0)) as cache:
+        held = cache.hold(source)
+        pinned = cache.pin(held.digest)
+        assert pinned is not None
+        cache.release(held)
+        source.unlink()
+        other = cache.hold(write(tmp_path / "b.onnx", "new"))  # which evicts what nobody uses
+        cache.release(other)
+        taken = cache.hold_digest(held.digest)
+        assert taken is not None
+        assert tree(taken.path) == {"a.onnx": "old"}
+        cache.release(taken)
+        cache.release(pinned)
+        cache.hold(write(tmp_path / "c.onnx", "newest"))
+        assert cache.hold_digest(held.digest) is None
+        assert cache.pin(held.digest) is None
+
+
+def test_a_pin_needs_no_look_at_the_content_and_a_hold_has_one(directory: Path, tmp_path: Path) -> None:
+    """A damaged copy can be pinned; whoever takes it by its digest is told, or gets nothing where it can be removed."""
+    with ArtifactCache(CacheSettings(directory=directory)) as cache:
+        held = cache.hold(write(tmp_path / "a.onnx"))
+        held.path.chmod(0o644)
+        held.path.write_text("others")
+        cache.release(held)
+        pinned = cache.pin(held.digest)
+        assert pinned is not None
+        with pytest.raises(ModelLoadFailed, match="is damaged, and in use"):
+            cache.hold_digest(held.digest)
+        cache.release(pinned)
+        assert cache.hold_digest(held.digest) is None
+        assert list(directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("digest", ["", "..", "../../etc", "A" * 64, "0" * 63, "0" * 64 + "/x"])
+def test_only_a_digest_is_looked_for(cache: ArtifactCache, digest: str) -> None:
+    """Nothing else becomes a path."""
+    assert cache.hold_digest(digest) is None
+    assert cache.pin(digest) is None
+
+
+def test_settings_can_be_part_of_what_is_copied(cache: ArtifactCache, tmp_path: Path) -> None:
+    """They lie beside the model, so that it is loaded as it was; with others the content is another one."""
+    config = write(tmp_path / "m" / "model.yaml", "threads: 2")
+    model = write(tmp_path / "m" / "a.onnx")
+    plain, one = cache.hold(model), cache.hold(model, config=config)
+    assert (plain.config, one.config is not None and one.config.read_text()) == (None, "threads: 2")
+    assert tree(one.path.parent) == {"a.onnx": "weights"}
+    taken = cache.hold_digest(one.digest)
+    assert taken is not None
+    assert taken.config == one.config
+    assert cache.hold(model, config=config).path == one.path
+    config.write_text("threads: 3")
+    assert len({plain.digest, one.digest, cache.hold(model, config=config).digest}) == 3

@@ -66,7 +66,8 @@ def read_parts(
     try:
         parts = list(walk.directory(path, "", ()) if whole else walk.files(path, beside))
         if config is not None:
-            parts.append(walk.file(config, FILE))
+            own = _Walk(config, "" if trusted else os.path.realpath(config.parent))  # above its versions, say
+            parts.append(own.file(config, FILE))
     except OSError as error:
         where = shown(error.filename or path, 300)
         raise ModelLoadFailed(f"'{where}' cannot be read: {error.strerror}") from error

@@ -15,13 +15,17 @@ from tidegate.app.certificates import LOCAL_NAMES, ServerCertificate, server_cer
 from tidegate.control.api.application import ResourceApi
 from tidegate.control.api.audit import AuditLog, AuditSettings
 from tidegate.control.api.door import Door, LocalDoor, TokenDoor
+from tidegate.control.api.logs import LogSource
 from tidegate.control.api.settings import ApiSettings
+from tidegate.control.api.writing import Writer
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.http.infer_route import refusal
 from tidegate.gateway.http.listener import HttpListener
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.http.status import uncounted
 from tidegate.identity.authenticator import Authenticator
+from tidegate.identity.settings import Unusable
+from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.resources.store import Store
 
@@ -45,13 +49,22 @@ class AdminServer(HttpListener):
     """Serves a resource API. ``certificate`` is what it shows over TLS; None over plain HTTP."""
 
     def __init__(
-        self, api: ResourceApi, audit: AuditLog, settings: AdminSettings, certificate: ServerCertificate | None
+        self, api: ResourceApi, audit: AuditLog | None, settings: AdminSettings, certificate: ServerCertificate | None
     ) -> None:
         self.certificate = certificate
         self._api = api
         self._audit = audit
         tls: SSLContext | None = certificate.context() if certificate else None
         super().__init__(AdminApplication(api), settings.http, DEFAULT_LIMITS, uncounted, tls)
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.certificate else "http"
+
+    async def writer(self) -> Writer:
+        """Who writes into the store as its callers do, for those in this process who do so before there are any."""
+        await self._api.prepare()
+        return self._api.writer
 
     async def start(self) -> None:
         await self._api.prepare()
@@ -60,7 +73,8 @@ class AdminServer(HttpListener):
     async def stop(self, grace: float) -> None:
         self._api.close()  # watches would outlive any grace
         await super().stop(grace)
-        self._audit.close()
+        if self._audit is not None:
+            self._audit.close()
 
 
 class AdminApplication:
@@ -88,31 +102,44 @@ class AdminApplication:
 def admin_server(
     store: Store,
     settings: AdminSettings,
-    state: Path,
+    state: Path | None,
     *,
     version: str,
     authenticator: Authenticator | None = None,
+    logs: LogSource | None = None,
 ) -> AdminServer:
-    """An admin port over a store, whose files lie in the directory ``state``.
+    """An admin port over a store, whose files lie in the directory ``state``; without one nothing is audited.
 
-    With an ``authenticator`` everybody shows a token, over TLS: kubectl keeps tokens back otherwise.
+    With an ``authenticator`` everybody shows a token, over TLS: kubectl keeps tokens back otherwise. Only where
+    there is no place to keep a certificate, and nobody but this machine's users, they are shown over plain HTTP.
 
     Raises:
-        ValueError: it would be open to others than this machine's users without tokens.
+        Unusable: it would be open to others than this machine's users without tokens, or has no place for its
+            certificate.
         OSError: the state directory cannot be written.
     """
     host = settings.http.host
     door: Door
+    certificate = None
     if authenticator is not None:
-        door, certificate = TokenDoor(authenticator), server_certificate(state / CERTIFICATES, _names(settings))
+        door = TokenDoor(authenticator)
+        if state is not None:
+            certificate = server_certificate(state / CERTIFICATES, _names(settings))
+        elif not is_loopback(host):
+            raise Unusable(
+                f"the admin port would listen on {shown(host)} without TLS: its certificate is kept with the state; "
+                f"expected --state-directory, or a loopback address for --admin-host"
+            )
     elif is_loopback(host):
-        door, certificate = LocalDoor(), None
+        door = LocalDoor()
     else:
-        raise ValueError(f"the admin port would listen on {host} and ask nobody who he is, expected tokens or loopback")
-    audit = AuditLog(state, settings.audit)
-    return AdminServer(
-        ResourceApi(store, settings.api, door=door, audit=audit, version=version), audit, settings, certificate
-    )
+        raise Unusable(
+            f"the admin port would listen on {shown(host)} and ask nobody who he is; expected --auth, or a loopback "
+            f"address for --admin-host"
+        )
+    audit = AuditLog(state, settings.audit) if state else None
+    api = ResourceApi(store, settings.api, door=door, audit=audit, logs=logs, version=version)
+    return AdminServer(api, audit, settings, certificate)
 
 
 def _names(settings: AdminSettings) -> list[str]:

@@ -11,10 +11,10 @@ from tidegate.app.manifests import named_models
 from tidegate.app.models import available_cores
 from tidegate.app.news import News
 from tidegate.app.routing import Router
+from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
 from tidegate.app.settings import ServeSettings
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
-from tidegate.control.lease import Lease
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
@@ -55,9 +55,11 @@ class ControlPlane:
         models = ServiceModels(settings, available_cores(), copies, resolving, self._bind, announce)
         running = LocalActuatorSettings(ready_timeout=settings.ready_timeout)
         self.actuator = LocalActuator(models.make, running, self._news)
-        self.actuator.subscribe(self._moved)
-        self._traffic: dict[tuple[str, str], Traffic] = {}
+        self._routes = ServiceRoutes(router, self.actuator.backend)
+        self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
+        self._gone: set[RevisionId] = set()
+        self.actuator.subscribe(lambda namespace, service: self._forget())
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
 
@@ -76,7 +78,7 @@ class ControlPlane:
         assert self._store is not None, "open comes first"
         for kind in SERVICES:
             for item in (await self._store.list(kind)).items:
-                self._router.direct(Traffic(*_name(item), reason="it is being started"), {})
+                self._routes.publish(Traffic(*_name(item), reason="it is being started"))
 
     async def start(self, base: str) -> list[TidegateError | None]:
         """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over: of
@@ -90,8 +92,9 @@ class ControlPlane:
             self._store,
             self.actuator,
             self._resolver,
-            publish=self._publish,
-            withdraw=self._withdraw,
+            publish=self._routes.publish,
+            withdraw=self._routes.withdraw,
+            forgotten=self._forgotten,
             settings=settings,
             unresolved=self._news.unresolved,
         )
@@ -128,29 +131,15 @@ class ControlPlane:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
 
-    def _publish(self, traffic: Traffic) -> None:
-        self._traffic[traffic.namespace, traffic.service] = traffic
-        self._direct(traffic)
+    def _forgotten(self, revision: RevisionId) -> None:
+        """Its metrics go once its last request was counted."""
+        self._gone.add(revision)
+        self._forget()
 
-    def _withdraw(self, namespace: str, service: str) -> None:
-        self._traffic.pop((namespace, service), None)
-        self._router.drop(namespace, service)
-
-    def _moved(self, namespace: str, service: str) -> None:
-        """What answers for a revision may be another one, or there at last, with the traffic as it was."""
-        traffic = self._traffic.get((namespace, service))
-        if traffic is not None and not self._router.leads(traffic, self._leases(traffic)):
-            self._direct(traffic)
-
-    def _direct(self, traffic: Traffic) -> None:
-        self._router.direct(traffic, self._leases(traffic))
-
-    def _leases(self, traffic: Traffic) -> dict[int, Lease]:
-        return {
-            number: lease
-            for number in traffic.running
-            if (lease := self.actuator.backend(RevisionId(traffic.namespace, traffic.service, number))) is not None
-        }
+    def _forget(self) -> None:
+        for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
+            self._gone.discard(revision)
+            self._router.forget(revision)
 
 
 def failure_of(service: Document) -> TidegateError | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidegate.identity.tokens import Tokens
 
 
-class Door:
+class Recognition:
     """What one process has to recognise callers. ``authenticator`` is None where nobody is asked who he is.
 
     Raises:

@@ -53,10 +53,6 @@ class Router:
         self._revisions[name] = {lease: routes[number] for number, lease in leases.items()}
         self._replace(before, self._revisions[name])
 
-    def leads(self, traffic: Traffic, leases: Mapping[int, Lease]) -> bool:
-        """Whether a service's requests are led to these leases, and to no others."""
-        return self._revisions.get(ServiceName(traffic.namespace, traffic.service), {}).keys() == set(leases.values())
-
     def drop(self, namespace: str, service: str) -> None:
         """Serve a service no more."""
         name = ServiceName(namespace, service)

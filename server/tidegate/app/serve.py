@@ -16,26 +16,24 @@ from functools import partial
 
 from msgspec import structs
 
+from tidegate.app.admin import AdminServer, admin_server
 from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
-from tidegate.app.identity import Door
+from tidegate.app.identity import Recognition
 from tidegate.app.manifests import write
 from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
-from tidegate.control.api.application import ResourceApi
 from tidegate.control.watch import snapshot, watch
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
 from tidegate.gateway.grpc.server import GrpcServer
-from tidegate.gateway.http.listener import HttpListener
 from tidegate.gateway.http.server import HttpServer
-from tidegate.gateway.http.status import StatusServer, uncounted
+from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import RouteTable
 from tidegate.identity.tls import contexts
 from tidegate.protocol.errors import ModelNotReady
-from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
 
@@ -77,7 +75,8 @@ class Server:
     """One process' worth of tidegate. ``run`` is its whole life; ``close`` ends what a shortened life left."""
 
     def __init__(self, settings: ServeSettings, announce: Announce) -> None:
-        self._door = Door(settings.identity)  # and the certificates: before anything is there that is to be ended
+        # Keys and certificates may be unusable: they are read before anything is there that would have to be ended.
+        self._recognition = Recognition(settings.identity)
         http_tls, grpc_tls = contexts(settings.tls)
         metrics = Metrics(settings.gateway.version)
         self._settings = settings
@@ -90,11 +89,11 @@ class Server:
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
         self._services = ControlPlane(settings, router, metrics, self._kept, announce)
-        self.plane.access = self._door.access()
+        self.plane.access = self._recognition.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
         self._grpc = GrpcServer(self.plane, settings.grpc, grpc_tls)
-        self._admin: HttpListener | None = None
+        self._admin: AdminServer | None = None
         self.plane.starting = True
 
     async def run(self, signals: EndSignals) -> int:
@@ -127,7 +126,7 @@ class Server:
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._admin, self._status) if listener)
         self._models.kill()
         self._services.kill()
-        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._door.close())
+        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._recognition.close())
         await self._services.close()
         for copies in (self._copies, self._kept):
             if copies is not None:
@@ -136,20 +135,25 @@ class Server:
     async def _open(self) -> None:
         settings = self._settings
         await self._status.start()
-        await self._door.open()
+        await self._recognition.open()
         store = await self._services.open()
-        api = ResourceApi(store, version=settings.gateway.version)
-        await api.prepare()
-        warnings = await write(api.writer, settings.manifests)
+        self._admin = admin_server(
+            store,
+            settings.admin,
+            settings.state_directory,
+            version=settings.gateway.version,
+            authenticator=self._recognition.authenticator,
+            logs=self._services.actuator,
+        )
+        warnings = await write(await self._admin.writer(), settings.manifests)
         await self._services.route()
-        self._admin = HttpListener(api, settings.admin, DEFAULT_LIMITS, uncounted)
         for listener in (self._http, self._grpc, self._admin):
             await listener.start()
         self._announce(
             Listening(
                 address(settings.http.host, self._http.port),
                 address(settings.grpc.host, self._grpc.port),
-                f"http://{address(settings.admin.host, self._admin.port)}",
+                f"{self._admin.scheme}://{address(settings.admin.http.host, self._admin.port)}",
                 address(settings.status.host, self._status.port),
             )
         )

@@ -69,7 +69,7 @@ class ServiceModels:
             ModelLoadFailed: the copy is gone or damaged, or what is said of the model contradicts itself.
         """
         held, planned = await asyncio.to_thread(self._planned, workload)
-        self._announce(found(workload, planned.source))
+        self._announce(found(workload, planned.source, self._resolving.base))
         copy = HeldCopy(self._cache, held, planned.source.path)
         cache = cache_of(planned, self._settings.cache_bytes)
         return ServedModel(planned, self._bind(workload), copy, cache, self._settings.gateway.caller, log=log)
@@ -89,10 +89,10 @@ class ServiceModels:
             raise
 
 
-def found(workload: Workload, source: ModelSource) -> Found:
+def found(workload: Workload, source: ModelSource, base: Path | None) -> Found:
     """A revision that is about to be loaded, as it is told: with the path that its model came from."""
     model = label(workload.id.namespace, workload.id.service)
-    return msgspec.structs.replace(told(source), model=model, path=str(path_of(workload.resolved.uri, None)))
+    return msgspec.structs.replace(told(source), model=model, path=str(path_of(workload.resolved.uri, base)))
 
 
 def plan_of(workload: Workload, source: ModelSource, files: Path, settings: ServeSettings, cores: int) -> Plan:

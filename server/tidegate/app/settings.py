@@ -8,6 +8,7 @@ from tempfile import gettempdir
 
 import msgspec
 
+from tidegate.app.admin import AdminSettings
 from tidegate.app.manifests import TypedManifest
 from tidegate.batching.settings import BatchSettings
 from tidegate.control.activation import ActivationSettings
@@ -43,7 +44,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Options of the runtimes, by name; each runtime refuses those that it does not know."""
     http: HttpSettings = HttpSettings()
     grpc: GrpcSettings = GrpcSettings()
-    admin: HttpSettings = HttpSettings(port=8082)
+    admin: AdminSettings = AdminSettings()
     """The resource API, on a loopback address also where the others are not."""
     status: HttpSettings = HttpSettings(port=8083)
     replica: ReplicaSettings = ReplicaSettings()

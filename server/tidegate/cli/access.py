@@ -32,7 +32,8 @@ class Identities(Given):
     """How callers show who they are: keys, jwt, mtls, several with commas between them; or off, so that nobody is
     asked. It must be said where the server listens on more than a loopback address."""
     api_keys: str = ""
-    """The file that `tidegate keys` writes; "" is tidegate/api-keys.json in $XDG_STATE_HOME, else ~/.local/state."""
+    """The file that `tidegate keys` writes; "" is api-keys.json in the state directory, and without one in tidegate of
+    $XDG_STATE_HOME, else ~/.local/state."""
     jwt_issuer: str = ""
     """Who issues JSON Web Tokens, as they say in `iss`."""
     jwt_audience: str = ""
@@ -77,8 +78,8 @@ class Encryption(Given):
     """Authorities of client certificates, in PEM."""
 
 
-def identity_of(options: Identities, encryption: Encryption, host: str) -> IdentitySettings:
-    """How callers show who they are, on a server that listens there.
+def identity_of(options: Identities, encryption: Encryption, host: str, state_directory: str = "") -> IdentitySettings:
+    """How callers show who they are, on a server that listens there and keeps its state there.
 
     Raises:
         Failure: it must be said and is not, or what a way needs is missing.
@@ -91,7 +92,7 @@ def identity_of(options: Identities, encryption: Encryption, host: str) -> Ident
     check_used(options.given, ways)
     return IdentitySettings(
         ways=ways,
-        api_keys=api_keys_file(options.api_keys) if ways & {Way.KEYS, Way.MTLS} else None,
+        api_keys=api_keys_file(options.api_keys, state_directory) if ways & {Way.KEYS, Way.MTLS} else None,
         tokens=tokens_of(options) if Way.JWT in ways else None,
         quota=Quota(rate=options.caller_rate, burst=options.caller_burst, concurrent=options.caller_concurrency),
         outgoing=OutgoingSettings(origins=options.outgoing, networks=options.outgoing_network),
@@ -170,10 +171,13 @@ def tls_of(options: Encryption) -> TlsSettings | None:
     return TlsSettings(certificate=Path(options.tls_cert), key=Path(options.tls_key), client_ca=authorities)
 
 
-def api_keys_file(named: str) -> Path:
-    """Where API keys are: what was named, else in the user's directory for state (XDG Base Directory Specification)."""
+def api_keys_file(named: str, state_directory: str = "") -> Path:
+    """Where API keys are: what was named, else with the server's state, else where the user's is (XDG Base Directory
+    Specification)."""
     if named:
         return Path(named)
+    if state_directory:
+        return Path(state_directory) / "api-keys.json"
     home = Path(os.environ.get("XDG_STATE_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".local/state") / "tidegate" / "api-keys.json"
 

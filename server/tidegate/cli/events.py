@@ -61,7 +61,7 @@ def events(
                 print("\n".join([layout.head(), *map(layout.line, rows)]))
             return
         layout = Layout(_columns(all_namespaces))
-        layout.widen([["", "Warning", "RevisionReady", f"modelservice/{name}"]])
+        layout.widen([["", "Warning", "TrafficChanged", f"modelservice/{name or 'some-name'}"]])
         if output == "table":
             print(layout.head(), flush=True)
         with closing(session.resources.follow_events(where, kind=kind, name=name)) as following:

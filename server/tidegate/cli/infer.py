@@ -35,6 +35,16 @@ class Server:
     """Where the server's HTTP port is."""
     grpc: str = ""
     """Use gRPC, at this HOST:PORT, instead of HTTP."""
+    token: Annotated[str, Parameter(env_var="TIDEGATE_TOKEN", show_default=False)] = ""
+    """An API key or a JSON Web Token. The variable keeps it out of the list of processes."""
+    ca: str = ""
+    """For https and --grpc-tls: certificate authorities to trust, in PEM."""
+    cert: str = ""
+    """A client certificate, in PEM."""
+    key: str = ""
+    """Its private key, in PEM."""
+    grpc_tls: Annotated[bool, Parameter(negative=())] = False
+    """Use TLS with --grpc."""
     binary: Annotated[bool, Parameter(negative="--json")] = False
     """Over HTTP, send and receive tensors as bytes instead of JSON."""
     timeout: Annotated[float, Parameter(validator=check_patience)] = 60.0
@@ -132,8 +142,20 @@ def connect(server: Server) -> Client:
 
     # A person has no budget to keep: who asks for so many attempts gets them.
     retries = RetryPolicy(max_attempts=server.retries + 1, budget_burst=max(10.0, server.retries))
-    settings = ClientSettings(binary=server.binary, timeout=server.timeout, retries=retries)
-    return Client(f"grpc://{server.grpc}" if server.grpc else server.url, settings)
+    try:
+        settings = ClientSettings(
+            binary=server.binary,
+            timeout=server.timeout,
+            retries=retries,
+            token=server.token,
+            ca=Path(server.ca) if server.ca else None,
+            certificate=Path(server.cert) if server.cert else None,
+            certificate_key=Path(server.key) if server.key else None,
+        )
+    except ValueError as error:
+        raise Failure(str(error), "see `tidegate infer --help`", Exit.USAGE) from error
+    scheme = "grpcs" if server.grpc_tls else "grpc"
+    return Client(f"{scheme}://{server.grpc}" if server.grpc else server.url, settings)
 
 
 def _request(model: str, version: str, values: Values, metadata: ModelMetadata) -> InferRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -52,9 +53,14 @@ def logs(
         following = session.resources.logs(named.name, session.namespace, revision=revision, tail=tail, follow=follow)
         with closing(following) as lines:
             for each in lines:
-                when = f"{each.time} " if timestamps else ""
+                when = f"{shown_time(each.time)} " if timestamps else ""
                 who = f"[{each.revision}/{each.replica}] " if prefix else ""
                 print(f"{when}{who}{printable(each.line)}", flush=follow)
+
+
+def shown_time(seconds: float) -> str:
+    """RFC 3339, in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def printable(line: str) -> str:

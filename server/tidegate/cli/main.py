@@ -43,6 +43,20 @@ A path is read from disk, and its model loaded in a process of its own; a name i
 
     tidegate models inspect iris.joblib --trusted
 """,
+    "keys create": """Make an API key for somebody, and print it. It is shown this once.
+
+`tidegate serve --auth keys` takes it within a second.
+
+    tidegate keys create ann --scope 'infer:*' --expires 90d
+""",
+    "keys list": """Show the API keys that there are, without their secrets, which nobody has.
+
+    tidegate keys list
+""",
+    "keys revoke": """Take an API key back, or all of a name. A server that runs refuses it within a second.
+
+    tidegate keys revoke ann
+""",
     "validate": """Check manifests, and tell all that is wrong with them at once.
 
 Needs no server. ModelService (tidegate.dev/v1) and KServe's InferenceService, ServingRuntime, ClusterServingRuntime.
@@ -158,6 +172,7 @@ and in bash
 """What ``--help`` says. It stands here and not with the commands, which are imported only when they run."""
 
 GROUPS = {
+    "keys": "Say who may use a server.",
     "models": "Look at models, on disk or being served.",
     "rollout": "The revisions of a service: which there are, how a change goes, and the way back.",
     "config": "Servers by name, and which of them is meant.",

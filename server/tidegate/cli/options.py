@@ -132,6 +132,9 @@ class Addresses(Given):
     """The resource API; 0 as above. It is on 127.0.0.1 whatever --host says, unless --admin-host opens it."""
     admin_host: str = HTTP.host
     """The address that the resource API is on."""
+    admin_name: Annotated[tuple[str, ...], Parameter(negative=(), show_default=False)] = ()
+    """A DNS name or address by which clients reach the resource API over TLS, beside this machine's own. Once per name.
+    """
     status_port: int = 8083
     """/metrics, /healthz, /readyz and /load; 0 as above."""
 

@@ -1,9 +1,9 @@
 """Whose fields are whose after an undo: what it wrote is the user's own again when he applies a manifest. Pure.
 
 An undo writes what a revision was made of, so it owns those fields, and server-side apply would refuse the manifest
-that is applied next, and keep what the undo has set beside it, as the digest of a model that is no longer meant. Both
-are the same person's doing, and so is a manifest that ``tidegate serve`` was started with. So the fields change hands
-first, as kubectl has it for what it once applied from the client
+that is applied next, and keep what the undo has set beside it. Both are the same person's doing, and so is a manifest
+that ``tidegate serve`` was started with. So the fields change hands first, as kubectl has it for what it once applied
+from the client
 (https://kubernetes.io/docs/reference/using-api/server-side-apply/#migration-between-client-side-and-server-side-apply).
 """
 

@@ -13,6 +13,7 @@ from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.target import HERE, Session, Target, connect
 
 if TYPE_CHECKING:
+    from tidegate.cli.history import Change
     from tidegate.client.resource_calls import Document
     from tidegate.client.resource_type import ResourceType
 
@@ -119,33 +120,54 @@ def undo(
     dry_run
         Only show what would change.
     """
+    with connect(target) as session:
+        print("\n".join(go_back(session, service, to_revision, dry_run)))
+
+
+def go_back(session: Session, word: str, number: int | None, dry_run: bool) -> list[str]:
+    """Make a service what a revision of it was, and say what that changes.
+
+    Raises:
+        Failure: there is no such service or revision.
+        ResourceConflict: somebody else kept changing it meanwhile.
+    """
     from tidegate.cli.found import label, space
     from tidegate.cli.history import changes, chosen, number_of
     from tidegate.cli.ownership import UNDO
     from tidegate.protocol.errors import ResourceConflict
     from tidegate.resources.revision import undone
 
-    with connect(target) as session:
-        for attempt in range(ATTEMPTS):
-            kind, before = _service(session, service)
-            revision = chosen(before, revisions_of(session, before), to_revision)
-            wished = undone(before, revision)
-            differences = list(changes(before["spec"], wished["spec"], "spec"))
-            named = f"{label(kind, before['metadata']['name'])}"
-            if not differences:
-                print(f"{named} is what revision {number_of(revision)} was already")
-                return
-            if not dry_run:
-                try:
-                    session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
-                except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
-                    if attempt + 1 == ATTEMPTS:
-                        raise
-                    continue
-            print(f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}")
-            for path, old, new in differences:
-                print(f"  {path}: {_shown(old)} → {_shown(new)}")
-            return
+    attempts = 0
+    while True:
+        attempts += 1
+        kind, before = _service(session, word)
+        revision = chosen(before, revisions_of(session, before), number)
+        wished = undone(before, revision)
+        differences = list(changes(before["spec"], wished["spec"], "spec"))
+        named = label(kind, before["metadata"]["name"])
+        if not differences and is_meant(before, revision):
+            return [f"{named} is what revision {number_of(revision)} was already"]
+        if not dry_run:
+            try:
+                session.resources.replace(kind, wished, space(session, kind), manager=UNDO)
+            except ResourceConflict:  # somebody was faster: what he wrote is looked at before it is written over
+                if attempts == ATTEMPTS:
+                    raise
+                continue
+        said = [f"{named} rolled back to revision {number_of(revision)}{' (dry run)' * dry_run}"]
+        return said + [
+            f"  {path}: {_shown(old)} → {_shown(new)}" for path, old, new in differences + _content(before, revision)
+        ]
+
+
+def is_meant(service: Document, revision: Document) -> bool:
+    """Whether a revision is what the service's spec means already; two can differ in the model's content alone."""
+    from tidegate.cli.history import number_of
+    from tidegate.resources.revision import pinned
+
+    predictor = ((service.get("status") or {}).get("components") or {}).get("predictor") or {}
+    newest = str(predictor.get("latestCreatedRevision", ""))
+    return newest == revision["metadata"]["name"] or pinned(service) == number_of(revision)
 
 
 def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
@@ -188,6 +210,15 @@ def revisions_of(session: Session, service: Document) -> list[Document]:
     metadata = service["metadata"]
     selection = Selection(metadata.get("namespace") or session.namespace, f"{SERVICE_LABEL}={metadata['name']}")
     return of_service(session.resources.list(kind, selection).items, service)
+
+
+def _content(service: Document, revision: Document) -> list[Change]:
+    """What becomes of the model's content, which need not stand in the spec."""
+    from tidegate.cli.history import Change
+
+    now = ((service.get("status") or {}).get("resolved") or {}).get("digest")
+    then = (revision["spec"].get("resolved") or {}).get("digest")
+    return [Change("the model's content", now, then)] if now and then and now != then else []
 
 
 def _shown(value: Any) -> str:

@@ -145,6 +145,7 @@ def option_of(field: str) -> str:
 
 
 def _settings_of(options: Options) -> ServeSettings:
+    from tidegate.app.admin import AdminSettings
     from tidegate.app.settings import ServeSettings
     from tidegate.gateway.dataplane import GatewaySettings
 
@@ -164,7 +165,10 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
-        admin=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
+        admin=AdminSettings(
+            http=structs.replace(http, host=addresses.admin_host, port=addresses.admin_port, access_log=False),
+            names=addresses.admin_name,
+        ),
         status=structs.replace(http, port=addresses.status_port, access_log=False),
         replica=structs.replace(overlay(REPLICA, *groups), directory=options.execution.worker_directory),
         batching=structs.replace(
@@ -174,7 +178,7 @@ def _settings_of(options: Options) -> ServeSettings:
         ),
         artifact_cache=artifact_cache_of(options.copies),
         revision_cache=revision_cache_of(options),
-        identity=identity_of(options.identities, options.encryption, addresses.host),
+        identity=identity_of(options.identities, options.encryption, addresses.host, options.services.state_directory),
         tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
     )
@@ -226,7 +230,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
     from tidegate.app.serve import serve as run_server
     from tidegate.gateway.address import CannotListen
     from tidegate.identity.settings import Unusable
-    from tidegate.protocol.errors import ModelLoadFailed
+    from tidegate.protocol.errors import ModelLoadFailed, StateUnavailable, StateUnusable
 
     keep_freed_memory(os.environ)
     try:
@@ -242,3 +246,5 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
         raise Failure("the manifests cannot be stored, nothing was started") from error
     except ModelLoadFailed as error:
         raise Failure(error.message, CAN_SERVE) from error
+    except (StateUnusable, StateUnavailable) as error:
+        raise Failure(error.message, "--state-directory names where the state lies") from error

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidegate.client import Login, Resources
 
 NOT_THERE = "start one with `tidegate serve`, or name another with --server or `tidegate config set-context`"
+NOT_TRUSTED = "name who vouches for it: --certificate-authority FILE, or `tidegate config set-context`"
 NOT_KNOWN = "give a token with --token or TIDEGATE_TOKEN, or keep one with `tidegate config set-context`"
 
 
@@ -120,6 +121,7 @@ def connect(target: Target) -> Iterator[Session]:
                 resources, found["server"], found["namespace"], found.settings["namespace"].origin == "--namespace"
             )
         except ServerUnreachable as error:
-            raise Failure(error.message, NOT_THERE) from error
+            hint = NOT_TRUSTED if "CERTIFICATE_VERIFY_FAILED" in error.message else NOT_THERE
+            raise Failure(error.message, hint) from error
         except Unauthenticated as error:
             raise Failure(error.message, NOT_KNOWN) from error

@@ -51,7 +51,7 @@ class GrpcCalls:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._metadata = {name.lower(): value for name, value in settings.headers.items()}
+        self._metadata = {name.lower(): value for name, value in settings.all_headers.items()}
 
     def infer(self, request: InferRequest, tenant: str) -> GrpcExchange[InferResponse]:
         """Tensors go as raw bytes.

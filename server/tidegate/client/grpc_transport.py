@@ -47,7 +47,7 @@ class GrpcTransport:
 
     def __init__(self, address: Address, settings: ClientSettings) -> None:
         self._address = address
-        self._ssl = settings.ssl_context or address.secure
+        self._ssl = settings.tls() or address.secure
         self._channel: Channel | None = None
 
     async def exchange(self, message: GrpcMessage, remaining: float, grace: float) -> GrpcAnswer:
@@ -77,9 +77,15 @@ class GrpcTransport:
             yield failure
 
     async def close(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
+        channel, self._channel = self._channel, None
+        if channel is None:
+            return
+        # Over TLS closing waits for the other side, and nobody waits here. grpclib does not show its transport.
+        connection = getattr(getattr(channel, "_protocol", None), "connection", None)
+        transport = getattr(connection, "_transport", None)
+        channel.close()
+        if transport is not None and self._ssl:
+            transport.abort()
 
     def _open(self, message: GrpcMessage, cardinality: Cardinality, patience: float | None) -> Stream[bytes, bytes]:
         if self._channel is None:

@@ -74,7 +74,7 @@ class HttpCalls:
             wishes = {WISH_FOR_ALL: True, **request.parameters}
             request = msgspec.structs.replace(request, parameters=wishes)
         encoded = rest.encode_request(request, binary_inputs=settings.binary)
-        headers = {**settings.headers, "content-type": encoded.content_type}
+        headers = {**settings.all_headers, "content-type": encoded.content_type}
         if encoded.json_length is not None:
             headers[JSON_LENGTH] = str(encoded.json_length)
         if tenant:
@@ -95,7 +95,7 @@ class HttpCalls:
         if signature is None:
             raise InvalidRequest("generate_stream is read by the model's signature, and none is given")
         settings = self._settings
-        headers = {**settings.headers, "content-type": "application/json", "accept": EVENTS}
+        headers = {**settings.all_headers, "content-type": "application/json", "accept": EVENTS}
         if tenant:
             headers[settings.tenant_header] = tenant
         path = f"{_model(request.model_name, request.model_version)}/generate_stream"
@@ -140,12 +140,12 @@ class HttpCalls:
         return self._post(f"{_repository(name)}/unload", b"{}", _done, idempotent=False)
 
     def _get(self, path: str, read: Callable[[HttpAnswer], T]) -> HttpExchange[T]:
-        return self._same(HttpMessage("GET", path, self._settings.headers), read)
+        return self._same(HttpMessage("GET", path, self._settings.all_headers), read)
 
     def _post(
         self, path: str, body: bytes, read: Callable[[HttpAnswer], T], *, idempotent: bool = True
     ) -> HttpExchange[T]:
-        headers = {**self._settings.headers, "content-type": "application/json"}
+        headers = {**self._settings.all_headers, "content-type": "application/json"}
         return self._same(HttpMessage("POST", path, headers, body), read, idempotent)
 
     def _same(self, message: HttpMessage, read: Callable[[HttpAnswer], T], idempotent: bool = True) -> HttpExchange[T]:

@@ -23,7 +23,7 @@ class HttpTransport:
         self._most = settings.limits.max_inflated_bytes
         connections = settings.max_connections
         self._http = httpx.AsyncClient(
-            verify=settings.ssl_context or True,
+            verify=settings.tls() or True,
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             trust_env=not address.loopback,
         )

@@ -71,13 +71,12 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """What a replica has written. ``time`` is seconds since 1970, or RFC 3339, as the server has it."""
+    """What a replica has written. ``time`` is seconds since 1970."""
 
     line: str
-    time: float | str = ""
-    revision: int = 0
-    replica: str = ""
-    stream: str = ""
+    time: float
+    revision: int
+    replica: int
 
 
 class ResourceCalls:

@@ -75,6 +75,10 @@ class LocalActuator:
         running = self._running.get(revision)
         return None if running is None else running.lease
 
+    def revisions(self, namespace: str, service: str) -> list[RevisionId]:
+        """Those of a service that run, or end, by number."""
+        return sorted(revision for revision in self._running if revision[:2] == (namespace, service))
+
     def logs(self, revision: RevisionId) -> tuple[LogLine, ...]:
         """The last lines that the replicas of a revision wrote, by time; none where it does not run."""
         running = self._running.get(revision)

@@ -41,18 +41,26 @@ _FORMAT = "spec.predictor.model.modelFormat.name"
 _RUNTIME = "spec.predictor.model.runtime"
 
 
+def reader_of(form: str, installed: Collection[str]) -> str:
+    """The runtime that reads what a manifest calls so.
+
+    Raises:
+        ModelLoadFailed: none does.
+    """
+    reader = READERS.get(form.lower(), form if form in installed else "")
+    if not reader:
+        known = ", ".join(sorted({*READERS, *installed}))
+        raise ModelLoadFailed(f"{_FORMAT} '{shown(form)}' is read by no runtime here, expected one of {known}")
+    return reader
+
+
 def check_reader(form: str, runtime: str, found: str, found_format: str, installed: Collection[str]) -> None:
     """Hold a manifest's modelFormat and runtime ("" for none) against the runtime and the format that were found.
 
     Raises:
         ModelLoadFailed: they are not the same, or are not known here.
     """
-    known = sorted({*READERS, *installed})
-    reader = READERS.get(form.lower(), form if form in installed else "")
-    if not reader:
-        raise ModelLoadFailed(
-            f"{_FORMAT} '{shown(form)}' is read by no runtime here, expected one of {', '.join(known)}"
-        )
+    reader = reader_of(form, installed)
     if reader != found:
         raise ModelLoadFailed(
             f"{_FORMAT} is '{shown(form)}', but the model is a {found_format} file or folder, which {found} reads"

@@ -29,6 +29,11 @@ class Lease:
         return f"<Lease of {self.offer.model} version {self.offer.version}, {self._requests} requests>"
 
     @property
+    def requests(self) -> int:
+        """Those that are not answered yet."""
+        return self._requests
+
+    @property
     def metadata(self) -> ModelMetadata | None:
         return self._executor.metadata
 

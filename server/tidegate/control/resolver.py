@@ -7,6 +7,7 @@ What was resolved once stays: its copy is held until ``keep`` lets go of it, wha
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import msgspec
 
 from tidegate.control.formats import check_reader, with_version
 from tidegate.control.location import path_of
+from tidegate.control.reference import model_of
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.resources.actuator import Resolved
 from tidegate.resources.document import Document
@@ -27,10 +29,10 @@ from tidegate.storage.cache import ArtifactCache, Held
 from tidegate.storage.copied import copied_source
 from tidegate.storage.repository import ModelSource, scan
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "sha256:"
 _PREDICTOR = "spec.predictor"
-_CONTAINER = ("image", "command")
-"""Fields of a model that say that a container of its own serves it."""
 
 
 class ResolverSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +57,14 @@ class LocalResolver:
         self._clock = clock
         self._held: dict[str, Held] = {}
         self._wanted: frozenset[str] = frozenset()
+        self._lost: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<LocalResolver keeps {len(self._held)} models>"
 
     async def resolve(self, namespace: str, template: Document) -> Resolved:
         """See Resolver. Whoever breaks this off leaves the thread at work, and what it finds is kept all the same."""
-        model = _model_of(template)
+        model = model_of(template, runtimes())
         resolving = asyncio.ensure_future(asyncio.to_thread(self._resolve, model))
         resolving.add_done_callback(self._found)
         return (await asyncio.shield(resolving))[1]
@@ -74,12 +77,16 @@ class LocalResolver:
         missing = wanted - self._held.keys()
         if not missing:
             return
-        pinned = await asyncio.to_thread(lambda: [self._cache.pin(digest) for digest in missing])
-        for held in filter(None, pinned):
-            if held.digest in self._wanted:  # nobody has asked for others meanwhile
+        pinned = await asyncio.to_thread(lambda: {digest: self._cache.pin(digest) for digest in missing})
+        for digest, held in pinned.items():
+            if held is None:
+                if digest not in self._lost:
+                    log.warning("the model content sha256:%s cannot be kept: it is not in the model cache", digest)
+            elif digest in self._wanted:  # nobody has asked for others meanwhile
                 self._keep(held)
             else:
                 self._cache.release(held)
+        self._lost = {digest for digest, held in pinned.items() if held is None}
 
     def _found(self, resolving: asyncio.Future[tuple[Held, Resolved]]) -> None:
         if not resolving.cancelled() and resolving.exception() is None:
@@ -160,35 +167,3 @@ def version_in(path: Path, source: ModelSource) -> str:
     below = source.path.relative_to(path).parts
     folders = below if source.path.is_dir() else below[:-1]
     return source.version if source.version in folders else ""
-
-
-def _model_of(template: Document) -> Document:
-    """The model of a template that this machine can run.
-
-    Raises:
-        ModelLoadFailed: something in it needs a container, or a storage that is not there; the field is named.
-    """
-    for component in ("transformer", "explainer"):
-        if component in template:
-            raise ModelLoadFailed(f"spec.{component} cannot run on this machine yet, expected a predictor alone")
-    predictor = part(template, "predictor")
-    if predictor.get("containers"):
-        raise _needs_container("containers")
-    model = part(predictor, "model")
-    if not model:
-        raise ModelLoadFailed(f"{_PREDICTOR}.model is missing, expected the model to serve")
-    for field in _CONTAINER:
-        if model.get(field):
-            raise _needs_container(f"model.{field}")
-    if model.get("storage"):
-        raise ModelLoadFailed(
-            f"{_PREDICTOR}.model.storage is in a remote storage, and those are not there yet; expected storageUri with "
-            f"a path of this machine"
-        )
-    if not model.get("storageUri"):
-        raise ModelLoadFailed(f"{_PREDICTOR}.model.storageUri is missing, expected a path of this machine")
-    return model
-
-
-def _needs_container(field: str) -> ModelLoadFailed:
-    return ModelLoadFailed(f"{_PREDICTOR}.{field} needs a container, and none can run on this machine")

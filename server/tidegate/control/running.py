@@ -62,9 +62,10 @@ def standing_of(
         return Standing(Phase.ENDING, ready, 0, "it finishes what it has")
     if ready:
         return Standing(Phase.READY, ready, wanted)
-    reason = "it is being made" if readiness is None else readiness.reason
+    reason = "it is being made" if readiness is None else " ".join(readiness.reason.split())
     if failure is not None:
-        return Standing(Phase.FAILED, 0, wanted, failure.message if readiness is None or not reason else reason)
+        told = failure.message if readiness is None or not reason else reason
+        return Standing(Phase.FAILED, 0, wanted, " ".join(told.split()))
     return Standing(Phase.FAILED if hopeless else Phase.STARTING, 0, wanted, reason)
 
 
@@ -185,12 +186,12 @@ class RunningRevision:
         return True
 
     async def _drained(self, lease: Lease) -> bool:
-        """Wait until its requests are answered; False where it is wished for again before they are."""
+        """Wait until its requests are answered; False where it was wished for again before they were."""
         idle = asyncio.ensure_future(lease.idle())
         await self._before(idle, lambda: self.wanted or self._hurried)
         idle.cancel()
         await asyncio.wait({idle})
-        return not self.wanted
+        return not self.wanted and (self._hurried or not lease.requests)
 
     async def _before(self, work: asyncio.Future[None], holds: Callable[[], bool]) -> bool:
         """Whether the work is over, once it is or a condition holds."""

@@ -295,7 +295,8 @@ class DataPlane:
         Raises:
             InvalidRequest: the parameter ``priority`` is none of the levels.
         """
-        tenant = tenant_of(asked.identity, tenant)
+        if asked.identity is not None:
+            tenant = tenant_of(asked.identity, tenant)
         priority = request.parameters.get(PRIORITY)
         if priority is None and not tenant:
             return self._anybody  # as good as always

@@ -104,9 +104,14 @@ class KeySet:
             reading = self._refreshed()
             if reading is not None:
                 await asyncio.shield(reading)
-        elif self._clock() - self._read_at >= self._settings.refresh_after:
-            self._refreshed()
+        else:
+            self.look()
         return self._keys
+
+    def look(self) -> None:
+        """Have the keys read again if they are old, without waiting for that."""
+        if self._clock() - self._read_at >= self._settings.refresh_after:
+            self._refreshed()
 
     async def close(self) -> None:
         """End what is being read."""

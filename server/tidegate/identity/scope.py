@@ -66,6 +66,10 @@ class Scope(msgspec.Struct, frozen=True):
             and self.namespace.match(namespace) is not None
         )
 
+    def covers_all(self, verb: Verb) -> bool:
+        """Whether it allows this verb on every service there could be."""
+        return verb in GRANTS[self.verb] and (self.verb is Verb.ADMIN or self.text == f"{self.verb}:*/*")
+
 
 def parse_scope(text: str) -> Scope:
     """A scope from its text.

@@ -77,6 +77,7 @@ class Tokens:
         digest = hashlib.sha256(token.encode()).digest()
         known = self._checked.get(digest)
         if known is not None and known.generation == self._keys.generation and self._now() < known.until:
+            self._keys.look()  # else a key that the issuer took back would hold for as long as only known tokens come
             return known.identity
         return await self._check(token, digest)
 

@@ -171,7 +171,8 @@ class Replica:
 
     async def leave(self) -> None:
         """The same, but others go on: what it has gets the time that an execution may take. ``stop`` shortens that."""
-        self._hurry = asyncio.get_running_loop().create_future()
+        if not self._stopping:
+            self._hurry = asyncio.get_running_loop().create_future()
         await self._stop()
 
     async def _stop(self) -> None:

@@ -33,8 +33,8 @@ UNDO = "undo to revision "
 RESTARTED_AT = "tidegate.dev/restartedAt"
 """Annotation of a service: when its reference to a model was last asked to be resolved again."""
 PINNED = "tidegate.dev/revision"
-"""Annotation of an InferenceService, whose schema has no digest: the number of the revision that its template means,
-for as long as that is its template."""
+"""Annotation of a service: the number of the revision that an undo went back to. It says which content the template
+means, until the template is written otherwise or is to be resolved again."""
 
 _sorted = msgspec.json.Encoder(order="sorted")
 
@@ -103,26 +103,35 @@ def name_of(service: str, number: int) -> str:
 def undone(service: Document, revision: Document) -> Document:
     """The service as it is to be written so that it is what the revision was: settings and model.
 
-    What forms no revision (replicas, scaling, labels, shares, notifications) stays as it is now. The model's content is
-    held by its digest, or by an annotation where the service's schema has none.
+    What forms no revision (replicas, scaling, labels, shares, notifications) stays as it is now. Which content it was
+    is said by an annotation. A digest in the spec would be somebody else's field there, and outlive the undo: beside
+    the next reference that is applied it would still mean the old content.
     """
     document = deepcopy(service)
     was = revision["spec"]
     _put_back(document["spec"], was.get("source") or was["template"])
-    digest = at(was, "resolved", "digest")
     annotations = document["metadata"].setdefault("annotations", {})
-    annotations[CHANGE_CAUSE] = f"{UNDO}{was['number']}"
-    if was["service"]["kind"] == "InferenceService":
-        annotations[PINNED] = str(was["number"])
-    elif digest and "model" in part(document, "spec", "predictor"):
-        document["spec"]["predictor"]["model"]["digest"] = digest
+    annotations.pop(RESTARTED_AT, None)
+    annotations |= {CHANGE_CAUSE: f"{UNDO}{was['number']}", PINNED: str(was["number"])}
     return document
 
 
 def pinned(document: Document) -> int | None:
-    """The number that an InferenceService's annotation names; None without one."""
-    told = annotations_of(document).get(PINNED, "")
-    return int(told) if document["kind"] == "InferenceService" and told.isascii() and told.isdecimal() else None
+    """The number of the revision that a service was taken back to; None without one."""
+    annotations = annotations_of(document)
+    told = annotations.get(PINNED, "")
+    return int(told) if told.isascii() and told.isdecimal() and RESTARTED_AT not in annotations else None
+
+
+def unpinned(before: Document, after: Document) -> Document:
+    """A service as it is to be written in the place of another: no undo holds for a template that came after it."""
+    told = annotations_of(after)
+    if PINNED not in told or told[PINNED] != annotations_of(before).get(PINNED):
+        return after
+    if template_of(before.get("spec", {})) == template_of(after.get("spec", {})):
+        return after
+    kept = {name: value for name, value in told.items() if name not in (PINNED, CHANGE_CAUSE)}
+    return {**after, "metadata": {**after["metadata"], "annotations": kept}}
 
 
 def timestamp(seconds: float) -> str:

@@ -75,6 +75,21 @@ class Administered:
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
 
+    def create(self, document: Document) -> Document:
+        """Keep a resource, with its status if it has one, as the control plane would."""
+        stored = self.call(self.store.create(document))
+        return self.set_status(document, document["status"]) if "status" in document else stored
+
+    def set_status(self, document: Document, status: Document) -> Document:
+        """Say how a resource is."""
+        stored = self.call(self.store.get(key_of(document)))
+        return self.call(self.store.replace_status({**stored, "status": status}))
+
+    def tell(self, document: Document, reason: str, message: str, severity: Severity = Severity.NORMAL) -> None:
+        """Tell people something about a resource."""
+        uid = document["metadata"].get("uid", "")
+        self.call(self.store.record(key_of(document), uid, severity, reason, message))
+
     async def _run(self, directory: Path, authenticator: Authenticator | None, ready: bool) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         settings = AdminSettings(http=HttpSettings(port=0))

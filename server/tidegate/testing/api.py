@@ -7,10 +7,11 @@ async with Api.open() as api:
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Self
+from typing import Any, ParamSpec, Self
 from urllib.parse import quote
 
 import httpx
@@ -24,8 +25,10 @@ from tidegate.control.api.settings import ApiSettings
 from tidegate.control.store.settings import StoreSettings
 from tidegate.identity.identity import LOCAL, Identity
 from tidegate.resources.document import Document
+from tidegate.testing.clock import run_virtual
 from tidegate.testing.store import ManualClock, MemoryStore
 
+P = ParamSpec("P")
 SERVICES = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
 INFERENCE_SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/default/inferenceservices"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
@@ -85,11 +88,13 @@ class Api:
     async def ask(
         self, method: str, path: str, body: object = None, *, kind: str = "application/json", **headers: str
     ) -> httpx.Response:
-        """One request; ``headers`` have underscores for hyphens, and bytes or text as a body go as they are."""
+        """One request; ``headers`` have underscores for hyphens. A body of bytes or text goes as it is, one that is an
+        iterator of bytes without its length.
+        """
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        content: bytes | str | None = None
+        content: bytes | str | AsyncIterator[bytes] | None = None
         if body is not None:
-            content = body if isinstance(body, bytes | str) else json.dumps(body)
+            content = body if isinstance(body, bytes | str | AsyncIterator) else json.dumps(body)
             sent.setdefault("content-type", kind)
         return await self._client.request(method, path, content=content, headers=sent)
 
@@ -176,6 +181,16 @@ class Watched:
             assert event is not None, "the watch has ended"
             found.append((event["type"], event["object"]["metadata"].get("name", "")))
         return found
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A test that is a coroutine, in a loop in which waiting takes no time."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_virtual(test(*args, **kwargs))
+
+    return run
 
 
 def _object(reply: httpx.Response) -> Document:

@@ -102,6 +102,7 @@ class Reader:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
         path = f"{binaries}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         self._environment = inherited | TERMINAL | FREE_PORTS | {"PATH": path, "HOME": str(directory)}
+        self._environment["XDG_CONFIG_HOME"] = str(directory / ".config")
         self._addresses = NOBODY
         self._files: dict[str, str] = {}
         self._server: subprocess.Popen[str] | None = None
@@ -157,10 +158,9 @@ class Reader:
     def _run(self, command: str) -> str:
         """What a terminal shows of it, which is what the page's reader sees."""
         terminal, end = pty.openpty()
-        environment = self._environment | {
-            "TIDEGATE_INFER_URL": f"http://{self._addresses['http']}",
-            "TIDEGATE_SERVER": f"http://{self._addresses['admin']}",
-        }
+        environment = self._environment | {"TIDEGATE_INFER_URL": f"http://{self._addresses['http']}"}
+        if self._server is not None:  # before it, a page may show where servers are looked for
+            environment["TIDEGATE_SERVER"] = f"http://{self._addresses['admin']}"
         with open(terminal, "rb", buffering=0) as screen:
             process = subprocess.Popen(
                 ["bash", "-c", command], stdin=end, stdout=end, stderr=end,
@@ -190,7 +190,8 @@ class Reader:
             said = prose.read()
         events = {event["event"]: event for event in map(json.loads, lines)}
         assert "ready" in events, f"$ {command}\n{said}"
-        self._addresses = NOBODY | {port: events["listening"][port] for port in DEFAULTS if port in events["listening"]}
+        listening = events["listening"]
+        self._addresses = {port: listening[port].rpartition("//")[2] for port in DEFAULTS}
         self._write_files()
         return "".join(lines) if "-o json" in command else said
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from tidegate.control.reference import model_of
 from tidegate.protocol.errors import ModelLoadFailed, TidegateError
 from tidegate.resources.actuator import Resolved
 from tidegate.resources.document import Document
-from tidegate.resources.parts import at
+from tidegate.runtimes.catalogue import runtimes
 
 
 def digest(content: str) -> str:
@@ -16,7 +17,7 @@ def digest(content: str) -> str:
 
 
 class FakeResolver:
-    """Implements the Resolver."""
+    """Implements the Resolver, of a machine that has every storage."""
 
     def __init__(self, models: dict[str, str] | None = None, *, takes: float = 0.0) -> None:
         self.models: dict[str, str | TidegateError] = dict(models or {})
@@ -29,10 +30,11 @@ class FakeResolver:
         """Digests of what is kept."""
 
     async def resolve(self, namespace: str, template: Document) -> Resolved:
-        uri = at(template, "predictor", "model", "storageUri") or ""
+        model = model_of(template, runtimes())
+        uri = str(model["storageUri"])
         self.calls.append(uri)
         await asyncio.sleep(self.takes)
-        wanted = at(template, "predictor", "model", "digest")
+        wanted = model.get("digest")
         if wanted in self.kept:
             return self._resolved(uri, wanted)
         found = self.models.get(uri)

@@ -18,6 +18,7 @@ import httpx
 from tidegate.testing.process import PATIENCE, Serving
 
 SERVICES = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
+INFERENCE_SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/default/inferenceservices"
 REVISIONS = "/apis/tidegate.dev/v1/namespaces/default/servingrevisions"
 PORTS = ("http", "grpc", "admin", "status")
 
@@ -62,14 +63,14 @@ class ServiceServer:
         self.serving.until("ready")
 
     def write(self, service: Document) -> Document:
-        """Apply a manifest; returns the service as it is stored.
+        """Apply a manifest of either kind in the namespace ``default``; returns the service as it is stored.
 
         Raises:
             AssertionError: it is refused.
             httpx.TransportError: the server went away.
         """
         answer = self.admin.patch(
-            f"{SERVICES}/{service['metadata']['name']}",
+            f"{collection_of(service)}/{service['metadata']['name']}",
             params={"fieldManager": "test", "force": "true"},
             json=service,
             headers={"content-type": "application/apply-patch+yaml"},
@@ -78,9 +79,9 @@ class ServiceServer:
         written: Document = answer.json()
         return written
 
-    def read(self, name: str) -> Document:
+    def read(self, name: str, collection: str = SERVICES) -> Document:
         """A service as it is stored."""
-        service: Document = self.admin.get(f"{SERVICES}/{name}").raise_for_status().json()
+        service: Document = self.admin.get(f"{collection}/{name}").raise_for_status().json()
         return service
 
     def revisions(self, name: str) -> list[Document]:
@@ -89,15 +90,20 @@ class ServiceServer:
         own = [each for each in items if each["spec"]["service"]["name"] == name]
         return sorted(own, key=lambda each: int(each["spec"]["number"]))
 
-    def until(self, name: str, holds: Callable[[Document], bool]) -> Document:
+    def until(self, name: str, holds: Callable[[Document], bool], collection: str = SERVICES) -> Document:
         """A service once its status is that of what is wished now, and holds."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            service = self.read(name)
+            service = self.read(name, collection)
             status = service.get("status", {})
             if status.get("observedGeneration") == service["metadata"]["generation"] and holds(status):
                 return service
             assert time.monotonic() < deadline, service
+
+
+def collection_of(service: Document) -> str:
+    """The path of the services of its kind."""
+    return INFERENCE_SERVICES if service["kind"] == "InferenceService" else SERVICES
 
 
 def manifest(name: str, model: Path, form: str, **predictor: Any) -> Document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,27 @@ from tidegate.identity.authenticator import Authenticator
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity, Proof, Role
 from tidegate.protocol.errors import InvalidRequest
-from tidegate.testing.api import INFERENCE_SERVICES, MERGE, SERVICES, Api, OpenDoor, inference_service, model_service
+from tidegate.testing.api import (
+    INFERENCE_SERVICES,
+    MERGE,
+    SERVICES,
+    Api,
+    OpenDoor,
+    in_virtual_time,
+    inference_service,
+    model_service,
+)
 from tidegate.testing.stores import in_loop
 
 IRIS = f"{SERVICES}/iris"
 NAMESPACES = "/api/v1/namespaces"
 RUNTIMES = "/apis/serving.kserve.io/v1alpha1/clusterservingruntimes"
 LABEL = {"metadata": {"labels": {"a": "b"}}}
-NOBODY, VIEW, EDIT, ADMIN = None, *Role
+NOBODY: Role | None = None
+VIEW, EDIT, ADMIN = Role.VIEW, Role.EDIT, Role.ADMIN
+ROLES = (NOBODY, *Role)
 
-TABLE = [
+TABLE: list[tuple[str, str, Any, str | None, Role | None]] = [
     # method, path, body, type, the least role
     ("GET", "/version", None, None, NOBODY),
     ("GET", "/apis", None, None, NOBODY),
@@ -50,9 +62,9 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize("has", [NOBODY, *Role], ids=str)
+@pytest.mark.parametrize("has", ROLES, ids=str)
 @pytest.mark.parametrize(("method", "path", "body", "kind", "needed"), TABLE, ids=lambda value: str(value)[:60])
-@in_loop
+@in_virtual_time
 async def test_each_role_may_what_it_is_for(
     method: str, path: str, body: object, kind: str | None, needed: Role | None, has: Role | None
 ) -> None:
@@ -62,8 +74,7 @@ async def test_each_role_may_what_it_is_for(
         await api.made(model_service())
         door.identity = Identity("ann", Proof.KEY, role=has)
         reply = await api.ask(method, path, body, kind=kind or "application/json")
-        roles = [NOBODY, *Role]
-        if roles.index(has) >= roles.index(needed):
+        if ROLES.index(has) >= ROLES.index(needed):
             assert reply.status_code in (200, 201, 404)
             return
         assert (reply.status_code, reply.json()["reason"]) == (403, "Forbidden")
@@ -139,7 +150,7 @@ async def test_every_attempt_to_change_something_is_written_down() -> None:
             ("patch", "modelservices", "iris", "3", "4", 200, ""),
             ("update", "modelservices", "iris", "", "", 422, "Invalid"),
             ("patch", "modelservices/scale", "iris", "4", "5", 200, ""),
-            ("delete", "modelservices", "iris", "6", "", 200, ""),
+            ("delete", "modelservices", "iris", "", "6", 200, ""),
             ("delete", "modelservices", "iris", "", "", 404, "NotFound"),
         ]
         first = api.audit.written[0]
@@ -151,6 +162,18 @@ async def test_every_attempt_to_change_something_is_written_down() -> None:
         )
         assert first.time == "2027-01-15T08:00:00.000+00:00"
         assert api.audit.written[1].manager == "me"
+
+
+@in_loop
+async def test_a_deleted_collection_is_written_down_one_by_one() -> None:
+    """Each with its name."""
+    async with Api.open() as api:
+        for name in ("a", "b"):
+            await api.made(model_service(name))
+        await api.ask("DELETE", SERVICES)
+        await api.ask("DELETE", SERVICES)
+        found = [(record.verb, record.name, record.after) for record in api.audit.written[2:]]
+        assert found == [("deletecollection", "a", "5"), ("deletecollection", "b", "6"), ("deletecollection", "", "")]
 
 
 @in_loop

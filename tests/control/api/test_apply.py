@@ -116,6 +116,7 @@ async def test_an_applied_version_is_a_precondition() -> None:
     async with Api.open() as api:
         versioned = model_service(metadata={"resourceVersion": "1"})
         assert (await apply(api, versioned))[0] == 404
+        assert (await apply(api, model_service(metadata={"uid": "another"})))[0] == 404
         await apply(api, model_service())
         assert (await apply(api, versioned))[0] == 409
 
@@ -136,6 +137,17 @@ async def test_writers_at_once_all_get_through() -> None:
         found = (await api.got(IRIS))["metadata"]
         assert set(found["labels"]) == {f"l{number}" for number in range(4)}
         assert set(found["annotations"]) == {f"a{number}" for number in range(3)}
+
+
+@in_loop
+async def test_nobody_owns_what_is_not_stored() -> None:
+    """A field of KServe's that is unknown is left out, and its owner has nothing of it."""
+    async with Api.open() as api:
+        document = inference_service(sklearn={"storageUri": "x", "unheardOf": 1})
+        _, made = await apply(api, document, path=f"{INFERENCE_SERVICES}/iris")
+        [entry] = made["metadata"]["managedFields"]
+        model: Document = {"f:storageUri": {}, "f:modelFormat": {"f:name": {}}}
+        assert entry["fieldsV1"] == {"f:spec": {"f:predictor": {"f:model": model}}}
 
 
 @in_loop

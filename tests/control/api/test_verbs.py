@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
+from tidegate.control.api.events import MOST
 from tidegate.resources.document import key_of
 from tidegate.resources.store import Severity
 from tidegate.testing.api import (
@@ -245,6 +247,12 @@ async def test_a_body_is_bounded() -> None:
             reply = await api.ask("POST", SERVICES, body, **headers)
             assert (reply.status_code, reply.json()["reason"]) == (413, "RequestEntityTooLarge")
 
+        async def parts() -> AsyncIterator[bytes]:
+            for _ in range(4):
+                yield b" " * 1024 * 1024
+
+        assert (await api.ask("POST", SERVICES, parts())).status_code == 413
+
 
 @in_loop
 async def test_a_large_answer_is_compressed_where_that_is_asked_for() -> None:
@@ -479,6 +487,11 @@ async def test_events_are_listed_for_describe() -> None:
         row = table["rows"][0]
         expected = ["10s", "Normal", "Ready", "modelservice/rose", "rose is Ready", 2]
         assert row["cells"] == [*expected, row["object"]["metadata"]["name"]]
+        for number in range(MOST):
+            other = key_of(model_service(f"other{number}", metadata={"namespace": "default"}))
+            await api.store.record(other, "uid", Severity.NORMAL, "Ready", "it answers")
+        selected = "involvedObject.name%3Diris,involvedObject.namespace%3Ddefault,involvedObject.kind%3DModelService"
+        assert len((await api.got(f"{events}?fieldSelector={selected}"))["items"]) == 2
         assert (await api.ask("GET", f"{events}?watch=true")).status_code == 405
         assert (await api.ask("GET", f"{events}/nope")).status_code == 404
         assert (await api.ask("DELETE", f"{events}/nope")).status_code == 405

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tidegate.control.api.settings import ApiSettings
-from tidegate.testing.api import MERGE, SERVICES, TABLE, Api, model_service
+from tidegate.testing.api import MERGE, SERVICES, TABLE, Api, in_virtual_time, model_service
 from tidegate.testing.stores import in_loop
 
 WATCH = f"{SERVICES}?watch=true"
@@ -25,6 +25,7 @@ async def test_a_watch_from_nothing_begins_with_what_is_there() -> None:
                 assert await watch.events(1) == [("MODIFIED", "a")]
                 await api.ask("PATCH", f"{SERVICES}/a", {"metadata": {"labels": None}}, kind=MERGE)
         async with api.watching(WATCH) as watch:
+            await watch.open.wait()
             await api.ask("DELETE", f"{SERVICES}/a")
             assert await watch.events(2) == [("ADDED", "a"), ("DELETED", "a")]
 
@@ -56,6 +57,8 @@ async def test_initial_events_end_with_a_bookmark() -> None:
             assert (event["object"]["kind"], event["object"]["metadata"]["resourceVersion"]) == ("ModelService", "3")
             await api.made(model_service("b"))
             assert await watch.events(1) == [("ADDED", "b")]
+        async with api.watching(f"{WATCH}&sendInitialEvents=true&resourceVersion=4{more}") as watch:
+            assert await watch.events(2) == [("ADDED", "a"), ("ADDED", "b")]
         async with api.watching(f"{WATCH}&sendInitialEvents=false") as watch:
             await watch.open.wait()
             await api.made(model_service("c"))
@@ -159,10 +162,10 @@ async def test_who_reads_too_slowly_is_told_and_ended() -> None:
         assert (seen[-1]["object"]["code"], seen[-1]["object"]["reason"]) == (410, "Expired")
 
 
-@in_loop
+@in_virtual_time
 async def test_a_watch_ends_when_its_time_is_over() -> None:
     """Without an error."""
-    async with Api.open() as api, api.watching(f"{WATCH}&timeoutSeconds=1") as watch:
+    async with Api.open() as api, api.watching(f"{WATCH}&timeoutSeconds=30") as watch:
         assert await watch.next() is None
         assert watch.status == 200
 

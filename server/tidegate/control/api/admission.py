@@ -15,13 +15,17 @@ from typing import Any
 import msgspec
 
 from tidegate.control.api.served import NAMESPACE, Served
+from tidegate.control.services.not_yet import not_yet
+from tidegate.control.store.lifecycle import check_metadata
 from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.decode import encode, inspect
 from tidegate.resources.defaults import apply_defaults, rename_frameworks
-from tidegate.resources.document import Document
+from tidegate.resources.document import Document, check_json
 from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.model_service import ModelService
 from tidegate.resources.parts import FRAMEWORKS, at, components, part
+from tidegate.resources.revision import unpinned
 from tidegate.resources.rules_kserve import PREFIX, mode_of
 from tidegate.resources.scalars import DNS_LABEL
 from tidegate.resources.translate import translate
@@ -78,9 +82,11 @@ def addressed(served: Served, document: object, namespace: str, name: str | None
 
     Raises:
         InvalidRequest: it is of another kind, or says another address.
+        InvalidResource: it is nested too deep, or its metadata has other shapes than a store can keep.
     """
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body is {quoted(document)}, expected an object of kind {served.kind}")
+    check_json(document)
     for field, expected in (("apiVersion", served.api_version), ("kind", served.kind)):
         if document.get(field, expected) != expected:
             raise InvalidRequest(f"{field} is {quoted(document[field])}, but the path is of '{expected}'")
@@ -99,7 +105,9 @@ def addressed(served: Served, document: object, namespace: str, name: str | None
         metadata[field] = given
     if not namespace:
         metadata.pop("namespace", None)
-    return {**document, "apiVersion": served.api_version, "kind": served.kind, "metadata": metadata}
+    found = {**document, "apiVersion": served.api_version, "kind": served.kind, "metadata": metadata}
+    check_metadata(found)
+    return found
 
 
 def normalised(document: Document) -> Document:
@@ -125,9 +133,13 @@ def _manifest(
     if found.resource is None or changes:
         raise InvalidManifest((*found.faults, *changes), found.warnings)
     warnings = [fault.message for fault in found.warnings if validation is FieldValidation.WARN]
+    clean = encode(apply_defaults(found.resource))
     if isinstance(found.resource, InferenceService):
-        warnings += [note.message for note in translate(found.resource)[1]]
-    return encode(apply_defaults(found.resource)), tuple(warnings)
+        ours, notes = translate(found.resource)
+        warnings += [*(note.message for note in notes), *not_yet(encode(ours)["spec"])]
+    elif isinstance(found.resource, ModelService):
+        warnings += not_yet(clean["spec"])
+    return clean if old is None else unpinned(old, clean), tuple(warnings)
 
 
 def _superseded(document: Document, old: Document) -> Document:

@@ -15,21 +15,22 @@ from starlette.types import Message, Receive, Scope, Send
 from tidegate.control.api.audit import Audit, NoAudit, Record
 from tidegate.control.api.content import json_response, media_type, read_body, wants_table, warning_headers
 from tidegate.control.api.door import Door, LocalDoor
+from tidegate.control.api.logs import LogSource, find_log, send_log
 from tidegate.control.api.namespaces import Namespaces
 from tidegate.control.api.pages import Pages
 from tidegate.control.api.parameters import ListOptions, list_options
 from tidegate.control.api.reading import Reader, query_of
 from tidegate.control.api.reviews import ACCESS, SELF, may_i, who_am_i
-from tidegate.control.api.rights import check_right
+from tidegate.control.api.rights import check_right, check_role
 from tidegate.control.api.served import EVENT
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.status import failure, reason_of
-from tidegate.control.api.target import Target, find_target, find_verb
+from tidegate.control.api.target import Target, find_target, find_verb, methods_of
 from tidegate.control.api.verbs import WriteVerbs, options_of
 from tidegate.control.api.watching import Watches, stream
 from tidegate.control.api.writing import Outcome, Writer
 from tidegate.control.store.settings import StoreSettings
-from tidegate.identity.identity import Identity
+from tidegate.identity.identity import Identity, Role
 from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
@@ -60,6 +61,7 @@ class ResourceApi:
         *,
         door: Door | None = None,
         audit: Audit | None = None,
+        logs: LogSource | None = None,
         version: str = "0",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -67,6 +69,7 @@ class ResourceApi:
         self._store = store
         self._door = door or LocalDoor()
         self._audit = audit or NoAudit()
+        self._logs = logs
         self._clock = clock
         self._namespaces = Namespaces(store)
         self._pages = Pages(version, self.settings.min_compress_bytes)
@@ -104,6 +107,8 @@ class ResourceApi:
         response = json_response(document, "", self.settings.min_compress_bytes, status=error.http_status)
         if isinstance(error, Unauthenticated):
             response.headers["www-authenticate"] = "Bearer"
+        if isinstance(error, MethodNotAllowed):
+            response.headers["allow"] = ", ".join(methods_of(target)) if target else "GET"
         if error.retry_after is not None:
             response.headers["retry-after"] = str(document["details"]["retryAfterSeconds"])
         return response
@@ -116,6 +121,11 @@ class ResourceApi:
         path = request.url.path
         if path in (ACCESS, SELF):
             return await self._review(request, identity, path)
+        wanted = None if self._logs is None else find_log(path, request.query_params)
+        if wanted is not None and self._logs is not None:
+            check_role(identity, Role.VIEW, request.method, "logs")
+            await send_log(self._logs, self._watches, wanted, send)
+            return None
         target = find_target(path)
         try:
             verb = find_verb(target, request.method)
@@ -194,26 +204,27 @@ class ResourceApi:
     ) -> None:
         if request.query_params.get("dryRun") or getattr(request.state, "dry_run", False):
             return
-        name = target.name
-        if outcome is not None and verb == "create":
-            name = outcome.document["metadata"]["name"]  # it may have been made
-        self._audit.write(
-            Record(
-                time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
-                identity=identity.key,
-                address=request.client.host if request.client else "",
-                verb=verb,
-                group=target.served.group,
-                resource=target.resource,
-                namespace=target.namespace,
-                name=name,
-                manager=_manager(request),
-                before=outcome.before if outcome else "",
-                after=outcome.after if outcome else "",
-                code=outcome.code if outcome else (refusal or InternalError()).http_status,
-                reason=reason_of(refusal) if refusal else "",
+        for part in (outcome.each if outcome else ()) or (outcome,):
+            name = target.name
+            if part is not None and not name and "metadata" in part.document:
+                name = part.document["metadata"].get("name", "")  # it was made, or is one of several
+            self._audit.write(
+                Record(
+                    time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+                    identity=identity.key,
+                    address=request.client.host if request.client else "",
+                    verb=verb,
+                    group=target.served.group,
+                    resource=target.resource,
+                    namespace=target.namespace,
+                    name=name,
+                    manager=_manager(request),
+                    before=part.before if part else "",
+                    after=part.after if part else "",
+                    code=part.code if part else (refusal or InternalError()).http_status,
+                    reason=reason_of(refusal) if refusal else "",
+                )
             )
-        )
 
     def _json(self, request: Request, document: Document, status: int = 200) -> Response:
         encoding = request.headers.get("accept-encoding", "")

@@ -13,11 +13,15 @@ from tidegate.resources.document import Document
 KUBERNETES = ("1", "32")
 """The minor version whose API this is like. kubectl warns where its own is more than one away."""
 
+_UNTOLD = ("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler", "platform")
+"""Of how it was built, which typed clients want to be there."""
+
 
 def version(ours: str) -> Document:
     """``/version``; ``ours`` is tidegate's own version."""
     major, minor = KUBERNETES
-    return {"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.0+tidegate.{ours}", "platform": "tidegate"}
+    told = {"major": major, "minor": minor, "gitVersion": f"v{major}.{minor}.0+tidegate.{ours}"}
+    return told | dict.fromkeys(_UNTOLD, "")
 
 
 def aggregated_type(api: str) -> str:

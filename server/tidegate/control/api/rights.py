@@ -27,9 +27,13 @@ def check_right(identity: Identity, verb: str, target: Target) -> None:
     """Raises:
     Forbidden: the caller has not the role.
     """
-    role = needed_role(verb, target.resource)
+    check_role(identity, needed_role(verb, target.resource), verb, target.resource)
+
+
+def check_role(identity: Identity, role: Role, verb: str, resource: str) -> None:
+    """Raises:
+    Forbidden: the caller has not the role that the verb takes.
+    """
     if not has_role(identity, role):
         has = f"has the role {identity.role}" if identity.role else "has no role here"
-        raise Forbidden(
-            f"'{shown(identity.name)}' {has}, and cannot {verb} {target.resource}: that takes the role {role}"
-        )
+        raise Forbidden(f"'{shown(identity.name)}' {has}, and cannot {verb} {resource}: that takes the role {role}")

@@ -10,6 +10,8 @@ from tidegate.resources.document import Document
 
 _OF_ONE = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _OF_ALL = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
+_IN_ONE_PLACE = frozenset(("create", "deletecollection"))
+"""Verbs that want one namespace, where there are namespaces."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,13 +40,12 @@ def find_target(path: str) -> Target:
     Raises:
         NotFound: nothing that is served lies there.
     """
+    group, version, rest = "", "", list[str]()
     match [part for part in path.split("/") if part]:
         case ["apis", group, version, *rest]:
             pass
         case ["api", version, *rest]:
             group = ""
-        case _:
-            rest = []
     match rest:
         case ["namespaces", namespace, plural, *below] if served := find_served(group, version, plural):
             found = _below(served, namespace, below) if served.namespaced else None
@@ -66,14 +67,21 @@ def find_verb(target: Target, method: str) -> str:
     """
     served = target.served
     verb = (_OF_ONE if target.name else _OF_ALL).get(method)
-    verbs = target.subresource.verbs if target.subresource else served.verbs
-    placeless = verb in ("create", "deletecollection") and served.namespaced and not target.namespace
-    if verb in verbs and not placeless:
+    placeless = verb in _IN_ONE_PLACE and served.namespaced and not target.namespace
+    if verb is not None and method in methods_of(target):
         return verb
     reason = f": {served.unwritable}" if served.unwritable and method not in ("GET", "HEAD") else ""
     if placeless:
         reason = reason or ": name a namespace in the path"
     raise MethodNotAllowed(f"{shown(method)} is not allowed for {target.resource}{reason}")
+
+
+def methods_of(target: Target) -> list[str]:
+    """The methods that a target knows."""
+    verbs = set(target.subresource.verbs if target.subresource else target.served.verbs)
+    if target.served.namespaced and not target.namespace:
+        verbs -= _IN_ONE_PLACE
+    return [method for method, verb in (_OF_ONE if target.name else _OF_ALL).items() if verb in verbs]
 
 
 def _below(served: Served, namespace: str, below: list[str]) -> Target | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.control.services.book import Book
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document
 from tidegate.resources.store import Severity
@@ -84,3 +85,5 @@ class Plan(msgspec.Struct, frozen=True):
     """Seconds since 1970."""
     unresolved: frozenset[str] = frozenset()
     """Tracks whose revision is not known. What was resolved for others has been made use of."""
+    book: Book | None = None
+    """What is decided, for the next look."""

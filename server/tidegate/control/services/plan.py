@@ -26,11 +26,12 @@ from tidegate.control.services.actions import (
 from tidegate.control.services.assignment import Assignment, assign
 from tidegate.control.services.book import Book
 from tidegate.control.services.events import told
+from tidegate.control.services.picture import Picture, why_unready
 from tidegate.control.services.resolution import Resolution
 from tidegate.control.services.revision import Revision
 from tidegate.control.services.running import forgotten, runs
 from tidegate.control.services.settings import ServiceSettings
-from tidegate.control.services.status import Picture, refused, status_of, why_unready
+from tidegate.control.services.status import refused, status_of
 from tidegate.control.services.traffic import CanaryShare, Situation, candidate, decide
 from tidegate.control.services.wish import Wish, wish_of
 from tidegate.resources.actuator import Phase, RevisionId, Standing
@@ -54,6 +55,9 @@ class Seen(msgspec.Struct, frozen=True):
     standings: Mapping[int, Standing] = {}
     resolutions: Mapping[str, Resolution] = {}
     """By track."""
+    book: Book | None = None
+    """What was decided when a route was published last, which may not have been written down; None where nobody
+    remembers, and what is written down counts."""
 
 
 def plan(seen: Seen, settings: ServiceSettings, now: float) -> Plan:
@@ -77,7 +81,7 @@ def _refusal(service: Document, rival: Document, now: float) -> WriteStatus | No
 
 
 def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings, now: float) -> Plan:
-    before = books.read(service)
+    before = seen.book or books.read(service)
     uid = service["metadata"]["uid"]
     kept = {each.number: each for each in map(revisions.read, _own(seen.revisions, uid))}
     taken = {*seen.standings, *(revisions.service_of(each["metadata"]["name"])[1] for each in seen.revisions)}
@@ -100,7 +104,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, before, book),
+        *told(service, status, books.read(service), book, first=seen.book is None),
         *_written(service, status),
         *_ends(seen, replicas),
     ]
@@ -109,7 +113,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
     limit = wish.history or settings.history
     actions += [DeleteRevision(seen.namespace, name_of(seen.name, number)) for number in forgotten(kept, needed, limit)]
     unresolved = frozenset(track for track, number in assignment.newest.items() if not number)
-    return Plan(tuple(actions), _wake(assignment, book, now), unresolved)
+    return Plan(tuple(actions), _wake(assignment, book, now), unresolved, book)
 
 
 def _own(documents: Iterable[Document], uid: str) -> list[Document]:
@@ -143,12 +147,8 @@ def _started(seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, in
     return [
         Run(kept[number].workload(seen.namespace, seen.name, wanted))
         for number, wanted in replicas.items()
-        if number in kept and not _is(seen.standings.get(number), wanted)
+        if number in kept and (number not in seen.standings or seen.standings[number].wanted != wanted)
     ]
-
-
-def _is(standing: Standing | None, wanted: int) -> bool:
-    return standing is not None and standing.phase is not Phase.ENDING and standing.wanted == wanted
 
 
 def _ends(seen: Seen, wanted: Iterable[int]) -> list[End]:

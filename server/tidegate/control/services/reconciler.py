@@ -23,13 +23,14 @@ from tidegate.control.services.actions import (
     Withdraw,
     WriteStatus,
 )
+from tidegate.control.services.book import Book
 from tidegate.control.services.plan import Seen, plan
 from tidegate.control.services.resolutions import Resolutions, Unresolved
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
 from tidegate.protocol.errors import ResourceConflict, ResourceNotFound, ShuttingDown, TidegateError
-from tidegate.resources.actuator import Actuator, Resolver
+from tidegate.resources.actuator import Actuator, Resolver, RevisionId
 from tidegate.resources.document import Document, GroupKind, Key, key_of
 from tidegate.resources.store import ChangeType, Store
 from tidegate.resources.traffic import Traffic
@@ -50,22 +51,26 @@ class Reconciler:
         *,
         publish: Callable[[Traffic], None],
         withdraw: Callable[[str, str], None],
+        forgotten: Callable[[RevisionId], None] = lambda revision: None,
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
         unresolved: Unresolved | None = None,
     ) -> None:
-        """``publish(traffic)`` and ``withdraw(namespace, service)`` are called in the event loop, as ``unresolved`` is,
-        and do not wait."""
+        """``publish(traffic)``, ``withdraw(namespace, service)`` and ``forgotten(revision)``, of one that is no longer
+        kept and may still be ending, are called in the event loop, as ``unresolved`` is, and do not wait."""
         self._store = store
         self._actuator = actuator
         self._publish = publish
         self._withdraw = withdraw
+        self._forgotten = forgotten
         self._settings = settings or ServiceSettings()
         self._clock = clock
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
         self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
         self._published: dict[Name, Traffic] = {}
+        self._books: dict[Name, tuple[str, Book]] = {}
+        """What was decided when it was published last, for the service of a uid."""
         self._watches: list[asyncio.Task[None]] = []
         self._files_due = True
 
@@ -105,7 +110,10 @@ class Reconciler:
                 async with self._store.watch(kind, since=version) as changes:
                     async for change in changes:
                         version, failures = change.version, 0
-                        self._changed(self._shelf.change(change), gone=change.type is ChangeType.DELETED)
+                        gone = change.type is ChangeType.DELETED
+                        self._changed(self._shelf.change(change), gone=gone)
+                        if gone and kind == REVISIONS:
+                            self._forgotten(revision_of(change.document))
             except ShuttingDown:
                 return
             except Exception as error:
@@ -151,16 +159,29 @@ class Reconciler:
             revisions=tuple(self._shelf.revisions(name)),
             standings=standings,
             resolutions=self._resolutions.of(name),
+            book=self._remembered(name, served),
         )
         now = self._clock()
         planned = plan(seen, self._settings, now)
         try:
             for action in planned.actions:
+                if isinstance(action, Publish | Withdraw):
+                    self._remember(name, served, planned.book)
                 await self._do(name, served, action)
         except (ResourceConflict, ResourceNotFound):
             return  # somebody was faster: the watch tells of it, and then it is looked at again
         self._resolutions.forget(name, planned.unresolved)
         self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)
+
+    def _remembered(self, name: Name, service: Document | None) -> Book | None:
+        held = self._books.get(name)
+        return held[1] if held is not None and service is not None and service["metadata"]["uid"] == held[0] else None
+
+    def _remember(self, name: Name, service: Document | None, book: Book | None) -> None:
+        if service is None:
+            self._books.pop(name, None)
+        elif book is not None:
+            self._books[name] = (service["metadata"]["uid"], book)
 
     async def _do(self, name: Name, service: Document | None, action: Action) -> None:
         match action:
@@ -187,3 +208,9 @@ class Reconciler:
                 assert service is not None
                 uid = service["metadata"]["uid"]
                 await self._store.record(key_of(service), uid, severity, reason, message)
+
+
+def revision_of(document: Document) -> RevisionId:
+    """The address of the revision that a ServingRevision describes."""
+    spec = document["spec"]
+    return RevisionId(document["metadata"]["namespace"], spec["service"]["name"], spec["number"])

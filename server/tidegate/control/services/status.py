@@ -6,62 +6,24 @@ Whether the newest revision is the one that answers is ``LatestDeploymentReady``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from tidegate.control.services import book as books
 from tidegate.control.services import conditions
-from tidegate.control.services.book import Book
 from tidegate.control.services.conditions import FALSE, TRUE, UNKNOWN, Condition
-from tidegate.control.services.resolution import Resolution
-from tidegate.control.services.revision import Revision, resolved_document
+from tidegate.control.services.model_status import model_status
+from tidegate.control.services.picture import Picture, why_unready
+from tidegate.control.services.revision import resolved_document
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.traffic import candidate
-from tidegate.control.services.wish import Wish
-from tidegate.resources.actuator import Phase, Standing
+from tidegate.resources.actuator import Phase
 from tidegate.resources.document import Document, key_of
 from tidegate.resources.parts import part
-from tidegate.resources.revision import STABLE, name_of, timestamp
+from tidegate.resources.revision import STABLE, timestamp
+from tidegate.resources.rules_kserve import mode_of
 
 MOST = 1024
 """Characters of a message in a condition."""
-
-
-class Picture(msgspec.Struct, frozen=True):
-    """All that a status tells of."""
-
-    service: Document
-    wish: Wish
-    book: Book
-    newest: Mapping[str, int]
-    revisions: Mapping[int, Revision]
-    standings: Mapping[int, Standing]
-    replicas: Mapping[int, int]
-    """How many each revision is to have."""
-    failures: Mapping[str, Resolution]
-    now: float
-
-    @property
-    def name(self) -> str:
-        name: str = self.service["metadata"]["name"]
-        return name
-
-    def named(self, number: int) -> str:
-        return name_of(self.name, number) if number else ""
-
-    def ready(self, number: int) -> int:
-        """Replicas of a revision that take requests."""
-        return self.standings[number].ready if number in self.standings else 0
-
-    def failure(self, track: str) -> tuple[str, str]:
-        """Why the newest revision of a track cannot be loaded, in a word and in a sentence; "" twice if it can."""
-        if track in self.failures:
-            return self.failures[track].kind, self.failures[track].failure
-        standing = self.standings.get(self.newest.get(track, 0))
-        if standing is not None and standing.phase is Phase.FAILED:
-            return "ModelLoadFailed", standing.reason
-        return "", ""
 
 
 def status_of(picture: Picture, settings: ServiceSettings) -> Document:
@@ -77,11 +39,13 @@ def status_of(picture: Picture, settings: ServiceSettings) -> Document:
         "url": url,
         "address": {"url": url},
         "components": {"predictor": _predictor(picture, url)},
-        "modelStatus": _model_status(picture, STABLE, part(before, "modelStatus")),
+        "modelStatus": model_status(picture, STABLE, part(before, "modelStatus")),
         "replicas": sum(picture.ready(number) for number in picture.book.with_traffic),
         "selector": f"serving.kserve.io/inferenceservice={metadata['name']}",
         books.FIELD: books.write(picture.book),
     }
+    if picture.service["kind"] == "InferenceService":
+        status["deploymentMode"] = mode_of(picture.service) or "Standard"
     if picture.wish.canaries:
         status["canaryStatuses"] = _canaries(picture, before)
     if resolved := _resolved(picture):
@@ -139,19 +103,6 @@ def _predictor_ready(picture: Picture) -> Condition:
     if rolledout is not None and rolledout.phase is Phase.FAILED:
         return Condition(name, FALSE, "RuntimeUnhealthy", rolledout.reason[:MOST])
     return Condition(name, UNKNOWN, "Deploying", why_unready(picture))
-
-
-def why_unready(picture: Picture) -> str:
-    """Why no revision can answer, in a sentence."""
-    if picture.wish.stopped:
-        return "it is stopped: it is to have no replicas"
-    if message := picture.failure(STABLE)[1]:
-        return message
-    number = picture.book.rolledout or picture.newest.get(STABLE, 0)
-    standing = picture.standings.get(number)
-    if standing is not None and standing.reason:
-        return standing.reason
-    return f"revision {number} is starting" if number else "its model is being resolved"
 
 
 def _routed(picture: Picture) -> Condition:
@@ -225,59 +176,6 @@ def _traffic(picture: Picture) -> list[Document]:
     ]
 
 
-def _model_status(picture: Picture, track: str, before: Document) -> Document:
-    number = picture.newest.get(track, 0)
-    reason, message = picture.failure(track)
-    active = picture.book.rolledout if track == STABLE else _active(picture, track)
-    standing = picture.standings.get(number)
-    told: Document = {
-        "transitionStatus": "BlockedByFailedLoad" if reason else _transition(picture, number),
-        "states": {
-            "activeModelState": _state(picture, active),
-            "targetModelState": "FailedToLoad" if reason else _state(picture, number),
-        },
-        "copies": {
-            "failedCopies": standing.wanted - standing.ready if reason and standing else 0,
-            "totalCopies": picture.replicas.get(number, 0),
-        },
-    }
-    if reason:
-        told["lastFailureInfo"] = _failure(picture, number, reason, message, part(before, "lastFailureInfo"))
-    return told
-
-
-def _transition(picture: Picture, number: int) -> str:
-    settled = picture.ready(number) or (picture.wish.stopped and number)
-    return "UpToDate" if settled else "InProgress"
-
-
-def _active(picture: Picture, track: str) -> int:
-    told = picture.book.tracks.get(track)
-    return told.ready if told else 0
-
-
-def _state(picture: Picture, number: int) -> str:
-    """KServe's word for the model of a revision."""
-    if not number:
-        return "Pending"
-    if picture.wish.stopped:
-        return "Standby"
-    if picture.ready(number):
-        return "Loaded"
-    standing = picture.standings.get(number)
-    return "FailedToLoad" if standing is not None and standing.phase is Phase.FAILED else "Loading"
-
-
-def _failure(picture: Picture, number: int, reason: str, message: str, before: Document) -> Document:
-    """What failed; the same failure once more is told with the time of the first."""
-    told: Document = {"location": "predictor", "reason": "ModelLoadFailed", "message": message}
-    if number:
-        told["modelRevisionName"] = picture.named(number)
-    if {**before, "time": ""} == {**told, "time": ""}:
-        return before
-    return told | {"time": timestamp(picture.now)}
-
-
 def _canaries(picture: Picture, before: Document) -> list[Document]:
     old = {told.get("name"): told for told in before.get("canaryStatuses") or []}
     return [
@@ -286,7 +184,7 @@ def _canaries(picture: Picture, before: Document) -> list[Document]:
             "ready": bool(picture.ready(picture.newest.get(track.name, 0))),
             "trafficPercent": track.percent,
             "revisionName": picture.named(picture.newest.get(track.name, 0)),
-            "modelStatus": _model_status(picture, track.name, part(old.get(track.name, {}), "modelStatus")),
+            "modelStatus": model_status(picture, track.name, part(old.get(track.name, {}), "modelStatus")),
         }
         for track in picture.wish.canaries
     ]

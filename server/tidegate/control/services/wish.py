@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import ceil
 from typing import cast
 
@@ -11,6 +12,7 @@ from tidegate.control.services.not_yet import not_yet
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.document import Document
+from tidegate.resources.fate import NotHonoured
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import annotations_of, at, part
 from tidegate.resources.revision import RESTARTED_AT, pinned, request_of, templates_of, tracks_of
@@ -39,7 +41,7 @@ class Wish(msgspec.Struct, frozen=True):
     percent: int | None
     """``canaryTrafficPercent``; None without it, and beside ``spec.canary``, where it has no meaning."""
     pinned: int | None
-    """The revision that an undo wrote, where the schema has no digest."""
+    """The revision that an undo went back to."""
     restarted_at: str
     fixed: bool
     """Whether the number of replicas is told, and not made less by what canaries have."""
@@ -64,10 +66,20 @@ class Wish(msgspec.Struct, frozen=True):
 def wish_of(document: Document) -> Wish:
     """What a stored ModelService or InferenceService asks for.
 
+    Nothing in what is returned may be changed: it is remembered for the next look at the same manifest, because reading
+    one takes milliseconds of the event loop, and status changes more often than what is asked for.
+
     Raises:
         InvalidManifest: it is not one, as this version knows them.
     """
-    told, spec, sources, unhonoured = _in_our_schema(document)
+    metadata = {name: document["metadata"].get(name) for name in ("name", "annotations")}
+    manifest = {name: document.get(name) for name in ("apiVersion", "kind", "spec")} | {"metadata": metadata}
+    return _read(msgspec.json.encode(manifest))
+
+
+@lru_cache(maxsize=2048)
+def _read(manifest: bytes) -> Wish:
+    told, spec, sources, unhonoured = _in_our_schema(msgspec.json.decode(manifest))
     restarted_at = annotations_of(told).get(RESTARTED_AT, "")
     predictor = part(spec, "predictor")
     full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
@@ -110,7 +122,8 @@ def _in_our_schema(document: Document) -> tuple[Document, Document, list[Documen
     told = encode(resource)
     ours, notes = translate(resource)
     spec = encode(ours)["spec"]
-    return told, spec, templates_of(told["spec"]), (*(note.message for note in notes), *not_yet(spec))
+    unhonoured = (note.message for note in notes if isinstance(note.fate, NotHonoured))
+    return told, spec, templates_of(told["spec"]), (*unhonoured, *not_yet(spec))
 
 
 def _of_canary(canary: Document, full: int) -> int:

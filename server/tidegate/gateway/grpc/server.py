@@ -67,7 +67,11 @@ class GrpcServer:
         listening = self._listening = Listening(self._settings, limits, handler.serve, self._refused)
         bound = await bind(self._settings.host, self._settings.port)
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(listening), sock=bound, backlog=self._settings.backlog, ssl=self._tls
+            lambda: Connection(listening),
+            sock=bound,
+            backlog=self._settings.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._settings.handshake_timeout if self._tls else None,
         )
         self._port = bound.getsockname()[1]
 

@@ -66,7 +66,11 @@ class HttpListener:
         bound = await bind(self._settings.host, self._settings.port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            application(config, self._state), sock=bound, backlog=self._settings.backlog, ssl=self._tls
+            application(config, self._state),
+            sock=bound,
+            backlog=self._settings.backlog,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._settings.header_timeout if self._tls else None,
         )
         self._port = bound.getsockname()[1]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
+import yaml
 
 from tidegate.protocol.messages import TensorSpec
 from tidegate.runtimes.runtime import Artifact, Runtime
@@ -56,6 +57,23 @@ class Case:
     def executes_code(self) -> bool:
         """Whether the runtime says that reading this format can run its author's code."""
         return next(form.executes_code for form in self.runtime.formats if form.name == self.format)
+
+    def lay_down(self, folder: Path) -> Path:
+        """Write the model into a new folder, as its owner would serve it: with what he says of it in ``model.yaml``.
+
+        Returns the model's path, which is the folder where a model of several files is its only one.
+        """
+        folder.mkdir()
+        made = self.write(folder)
+        if made.is_dir():
+            aside = made.rename(folder.with_name(f"{folder.name}.made"))
+            folder.rmdir()
+            made = aside.rename(folder)
+        said: dict[str, object] = {"options": dict(self.options or {})}
+        for side, specs in (("inputs", self.inputs), ("outputs", self.outputs)):
+            said[side] = [{"name": s.name, "datatype": s.datatype.value, "shape": list(s.shape)} for s in specs]
+        (folder / "model.yaml").write_text(yaml.safe_dump({name: value for name, value in said.items() if value}))
+        return made
 
     def artifact(self, path: Path, *, trusted: bool = True) -> Artifact:
         """The model at ``path`` as version 3 of "iris", as its owner declares it."""
