@@ -10,7 +10,7 @@ from tidegate.protocol.messages import ModelMetadata
 from tidegate.resources.actuator import Resolved, RevisionId, Workload
 
 NAME = Name("team", "iris")
-METADATA = ModelMetadata("iris", ("1",), "fake", (), ())
+METADATA = ModelMetadata("iris", "fake", (), ())
 LATE = ModelNotReady("iris", "it is loading")
 
 

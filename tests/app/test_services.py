@@ -181,6 +181,7 @@ class Stage:
 
     def told(self, event: Event) -> None:
         self.events.append(event)
+        self.changed.set()
 
     async def workload(self, number: int = 1, replicas: int = 1, **spec: Any) -> Workload:
         (self.path / "m.fake.json").write_text(json.dumps(spec))
@@ -299,7 +300,7 @@ def test_what_becomes_of_a_revision_is_told(tmp_path: Path) -> None:
         await stage.actuator.end(good.id)
         await stage.until(lambda told: not told)
         await stage.actuator.run(bad)
-        await stage.until(lambda told: told[2].phase is Phase.FAILED)
+        await stage.until(lambda told: isinstance(stage.events[-1], LoadFailed))
         found, loaded, unloaded, other, failed = stage.events
         assert isinstance(found, Found)
         assert (found.model, found.version, found.path) == ("m", "1", str(tmp_path / "m.fake.json"))

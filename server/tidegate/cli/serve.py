@@ -42,7 +42,7 @@ CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
 
 
 def serve(
-    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False)] = (),
+    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False, show_default=False)] = (),
     /,
     *,
     name: str = "",
