@@ -47,6 +47,16 @@ def test_what_is_late_is_told_once() -> None:
     assert len(told) == 4
 
 
+def test_a_service_that_is_made_anew_is_told_of_anew() -> None:
+    """What was said of another one of its name is forgotten with that."""
+    told: list[Event] = []
+    news = News(told.append, lambda *name: False)
+    news.late(NAME, LATE)
+    news.forget(NAME)
+    news.late(NAME, LATE)
+    assert len(told) == 2
+
+
 def test_at_the_end_nothing_is_told() -> None:
     """All are gone then."""
     told: list[Event] = []

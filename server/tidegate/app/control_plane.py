@@ -93,7 +93,7 @@ class ControlPlane:
             self.actuator,
             self._resolver,
             publish=self._routes.publish,
-            withdraw=self._routes.withdraw,
+            withdraw=self._withdraw,
             forgotten=self._forgotten,
             settings=settings,
             unresolved=self._news.unresolved,
@@ -130,6 +130,10 @@ class ControlPlane:
     def _bind(self, workload: Workload) -> RevisionMetrics:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
+
+    def _withdraw(self, namespace: str, service: str) -> None:
+        self._routes.withdraw(namespace, service)
+        self._news.forget(Name(namespace, service))
 
     def _forgotten(self, revision: RevisionId) -> None:
         """Its metrics go once its last request was counted."""

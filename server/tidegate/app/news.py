@@ -28,6 +28,10 @@ class News:
     def close(self) -> None:
         self._closed = True
 
+    def forget(self, name: Name) -> None:
+        """There is no such service any more."""
+        self._failing.discard(name)
+
     def loaded(self, workload: Workload, seconds: float, metadata: ModelMetadata) -> None:
         name = _name(workload)
         self._failing.discard(name)

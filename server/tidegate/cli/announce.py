@@ -93,6 +93,7 @@ class Narrator:
                 self._failed(event)
             case Unloaded():
                 self._say(f"{_named(event.model, event.version)}: unloaded")
+                self._ended(event.model)  # it may have been on its way
             case Ready():
                 self._ready(event)
             case Leaving():

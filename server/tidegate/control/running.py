@@ -42,7 +42,7 @@ class Observer(Protocol):
         ...
 
     def unloaded(self, workload: Workload) -> None:
-        """One that was loaded is gone."""
+        """It is gone, loaded or not; of one that failed that has been told."""
         ...
 
 
@@ -153,10 +153,8 @@ class RunningRevision:
         lease.model.subscribe(self._tell)
         lease.model.resize(self.workload.replicas)  # it may have changed while the model was being made
         self._tell()
-        loaded = False
         try:
             if await self._started(lease):
-                loaded = self._failure is None and lease.metadata is not None  # else it sleeps
                 while True:
                     await self._until(lambda: not self.wanted)
                     if await self._drained(lease):
@@ -164,7 +162,7 @@ class RunningRevision:
         finally:
             self.lease = None  # nobody is led there any more, wished for again or not
             await lease.model.stop()
-            if loaded and self._observer is not None:
+            if self._failure is None and self._observer is not None:
                 self._observer.unloaded(self.workload)
             self._tell()
 
