@@ -51,7 +51,7 @@ def serve(
     output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
     options: Options = DEFAULTS,
 ) -> int:
-    """Serve models on this machine: files, directories of them, and what manifests describe.
+    """Serve models on this machine: files, directories of them, and services that manifests describe.
 
     Without any it serves what is kept in --state-directory, and what `tidegate apply` gives it.
 
