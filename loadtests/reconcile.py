@@ -34,8 +34,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def service(number: int, **predictor: object) -> Document:
-    return model_service("a", name=f"s{number:05}", **predictor)
+def service(number: int) -> Document:
+    return model_service("a", name=f"s{number:05}")
 
 
 def show(name: str, taken: list[float]) -> None:

@@ -17,6 +17,7 @@ from tidegate.gateway.http.settings import HttpSettings
 from tidegate.identity.authenticator import Authenticator
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity, Proof, Role
+from tidegate.identity.settings import Unusable
 from tidegate.testing.admin import Administered
 from tidegate.testing.api import SERVICES, model_service
 from tidegate.testing.store import MemoryStore
@@ -61,7 +62,7 @@ def test_with_tokens_it_speaks_tls_and_asks_everybody(tmp_path: Path) -> None:
 def test_it_is_open_to_nobody_unasked(tmp_path: Path) -> None:
     """Beyond loopback it wants tokens."""
     settings = AdminSettings(http=HttpSettings(host="0.0.0.0", port=0))
-    with pytest.raises(ValueError, match=r"the admin port would listen on 0\.0\.0\.0 and ask nobody who he is"):
+    with pytest.raises(Unusable, match=r"the admin port would listen on 0\.0\.0\.0 and ask nobody who he is"):
         admin_server(MemoryStore(), settings, tmp_path, version="1")
 
 

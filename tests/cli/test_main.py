@@ -64,7 +64,7 @@ def test_the_shell_can_complete(shell: str, sign: str, capsys: pytest.CaptureFix
         pytest.param(
             ["serve", "--http-prt", "1", "a"], "Did you mean --http-port?", "tidegate serve --help", id="option"
         ),
-        pytest.param(["serve"], "requires an argument", "tidegate serve --help", id="no-path"),
+        pytest.param(["validate"], "requires an argument", "tidegate validate --help", id="no-path"),
         pytest.param(
             ["serve", "a", "--http-port", "x"], 'unable to convert "x" into int', "tidegate serve", id="value"
         ),

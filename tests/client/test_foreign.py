@@ -16,7 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
 
 from tidegate.client import RetryPolicy
-from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, NotFound, OutOfMemory, Overloaded, Unavailable
+from tidegate.protocol.errors import InvalidRequest, ModelLoadFailed, NotFound, OutOfMemory, QuotaExceeded, Unavailable
 from tidegate.protocol.generated import open_inference as pb
 from tidegate.protocol.grpc.wire import length_delimited
 from tidegate.protocol.repository import IndexEntry
@@ -225,7 +225,7 @@ CODE = grpc.StatusCode
         pytest.param(CODE.UNAVAILABLE, (("grpc-retry-pushback-ms", "-1"),), Unavailable, float("inf"), id="never"),
         pytest.param(CODE.UNAVAILABLE, ((DETAILS, retry_info(2, 500_000_000)),), Unavailable, 2.5, id="retry-info"),
         pytest.param(CODE.UNAVAILABLE, ((DETAILS, b"\xff\xff"),), Unavailable, None, id="broken-details"),
-        pytest.param(CODE.RESOURCE_EXHAUSTED, ((DETAILS, retry_info(1, 0)),), Overloaded, 1.0, id="overloaded"),
+        pytest.param(CODE.RESOURCE_EXHAUSTED, ((DETAILS, retry_info(1, 0)),), QuotaExceeded, 1.0, id="a-quota"),
         pytest.param(CODE.RESOURCE_EXHAUSTED, (), OutOfMemory, None, id="out-of-memory"),
     ],
 )

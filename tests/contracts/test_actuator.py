@@ -108,12 +108,13 @@ async def test_what_cannot_run_has_failed_for_a_reason(stage: ActuatorStage) -> 
 
 @on_every_stage
 async def test_an_end_is_told(stage: ActuatorStage) -> None:
-    """It is ending or gone at once, and gone in the end."""
+    """It is ending or gone at once, with no replicas to have, and gone in the end."""
     await stage.actuator.run(stage.good())
     await stage.until(is_ready(1))
     stage.told.clear()
     await stage.actuator.end(stage.good().id)
-    assert (await stage.standings()).get(1, Standing(Phase.ENDING)).phase is Phase.ENDING
+    now = (await stage.standings()).get(1, Standing(Phase.ENDING))
+    assert (now.phase, now.wanted) == (Phase.ENDING, 0)
     await stage.until(lambda each: not each)
     assert set(stage.told) == {("default", "iris")}
 

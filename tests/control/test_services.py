@@ -339,6 +339,7 @@ async def test_a_stopped_service_has_no_replicas_and_no_route() -> None:
     assert condition(status, "Stopped")["status"] == "True"
     assert condition(status, "Ready")["reason"] == "Stopped"
     assert status["modelStatus"]["states"]["activeModelState"] == "Standby"
+    assert status["deploymentMode"] == "Standard"
     await stage.patch({"metadata": {"annotations": {STOP: "false"}}}, kind=KSERVE)
     await stage.settle()
     assert stage.shares() == {1: 100}
@@ -631,4 +632,49 @@ async def test_what_is_still_ending_is_not_forgotten() -> None:
     stage.actuator.gone(revision(2))
     await stage.settle()
     assert await stage.numbers() == [2, 3, 4]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_nothing_is_let_go_of_while_something_is_found() -> None:
+    """What was found and is no revision yet would be let go of, too; afterwards it is made up for."""
+    stage = await begun(model_service("a"))
+    stage.resolver.takes = 10.0
+    await stage.apply(model_service("b", name="other"))
+    await stage.settle(1.0)
+    await stage.delete()
+    await stage.settle(5.0)
+    assert stage.resolver.kept == {digest("a")}
+    await stage.settle(10.0)
+    assert stage.resolver.kept == {digest("b")}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_a_fixed_number_is_not_made_less_by_canaries() -> None:
+    """It was written by hand."""
+    canary = {"predictor": {"model": model("b")}, "trafficPercent": 50}
+    stage = await begun(model_service("a", replicas=4, spec={"canary": [canary]}))
+    assert stage.running() == {1: 4, 2: 2}
+    assert stage.shares() == {1: 50, 2: 50}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_people_are_told_what_was_decided() -> None:
+    """Once each; a restart is no event of a service, and replicas that are lost are."""
+    stage = await begun(model_service("a"), model_service("b", canaryTrafficPercent=10), model_service("b"))
+    told = {(each.reason, each.count): each.message for each in await stage.store.events()}
+    assert told == {
+        ("RevisionChosen", 2): "the spec is revision 2",
+        ("TrafficSplit", 2): "the traffic goes to revision 2 100 %",
+        ("RolledOut", 2): "revision 2 is rolled out, after revision 1",
+    }
+    await stage.restart()
+    await stage.settle()
+    assert len(await stage.store.events()) == 3
+    stage.actuator.fail(revision(2), "it crashed")
+    await stage.settle()
+    warnings = [(each.reason, each.message) for each in await stage.store.events() if each.severity == "Warning"]
+    assert sorted(warnings) == [("ModelLoadFailed", "it crashed"), ("NotReady", "it crashed")]
     await stage.stop()

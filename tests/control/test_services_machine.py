@@ -198,7 +198,8 @@ class Services(RuleBasedStateMachine):
     @rule(data=st.data())
     def undo(self, data: st.DataObject) -> None:
         kept = self.run(self.stage.revisions())
-        if kept and self.run(self.exists()):
+        there = self.run(self.exists())
+        if kept and there:
             chosen = data.draw(st.sampled_from(kept))
 
             async def write() -> None:

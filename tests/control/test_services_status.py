@@ -45,7 +45,7 @@ def picture(
         shares=(Share(1, 90), Share(2, 10)),
     )
     document = more.pop("service", None) or service(canaryTrafficPercent=10)
-    told = {
+    told: dict[str, Any] = {
         "service": document,
         "wish": wish_of(document),
         "book": book or split,
@@ -182,6 +182,11 @@ def test_a_refused_service_keeps_what_was_said() -> None:
         ),
         ({"predictor": {}, "notify": [{}], "slo": {}}, ["notify", "slo"]),
         ({"predictor": {"logger": {}}}, ["predictor.logger"]),
+        (
+            {"predictor": {"timeout": 5, "model": {"runtimeVersion": "1"}}},
+            ["predictor.timeout", "predictor.model.runtimeVersion"],
+        ),
+        ({"predictor": {"batcher": {"priorities": {"levels": 2}}}}, ["predictor.batcher.priorities.levels"]),
         ({"predictor": {"minReplicas": 0}}, ["predictor.minReplicas"]),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 3}}, []),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 4}}, ["predictor.maxReplicas"]),
@@ -199,7 +204,7 @@ def test_what_waits_for_a_later_version(spec: Document, fields: list[str]) -> No
 @pytest.mark.parametrize("field", ["retry", "max_retry", "at_once", "history"])
 def test_settings_leave_something(field: str) -> None:
     """A bound of nothing is refused."""
-    with pytest.raises(ValueError, match=f"^{field} is 0, expected a number above 0$"):
-        ServiceSettings(**{field: 0})
+    with pytest.raises(ValueError, match=rf"^{field} is 0(\.0)?, expected a number above 0$"):
+        msgspec.convert({field: 0}, ServiceSettings)
     with pytest.raises(ValueError, match=r"^keep_previous is -1, expected at least 0$"):
         ServiceSettings(keep_previous=-1.0)

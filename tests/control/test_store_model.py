@@ -267,7 +267,7 @@ class StoreModel(RuleBasedStateMachine):
         else:
             assert items == rest
 
-    @precondition(lambda self: self.kind != "memory")
+    @precondition(lambda self: self.kind == "sqlite")
     @rule()
     def open_again(self) -> None:
         """After a restart everything is as it was, and watchers go on from what they have read."""

@@ -480,6 +480,71 @@ def test_who_asks_too_often_is_told_when_to_come_back() -> None:
         assert ask(server, "bob", "POST", "/v2/models/m/infer", BODY)[0] == 200
 
 
+def converse(server: Served, who: str, *models: str) -> list[str]:
+    """The errors of one ModelStreamInfer's answers, "" for none."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        stream = channel.stream_stream(
+            V2 + "ModelStreamInfer", pb.ModelInferRequest.SerializeToString, pb.ModelStreamInferResponse.FromString
+        )
+        messages = [question(model) for model in models]
+        answers = list(stream(iter(messages), metadata=[("authorization", f"Bearer {who}")], timeout=20))
+    return sorted(answer.error_message for answer in answers)
+
+
+GENERATE = b'{"fp32": [[1.0]]}'
+
+
+def test_every_way_to_infer_counts_once() -> None:
+    """v1, v2, generate, streams and gRPC draw from one bucket; what is refused for another reason counts, too."""
+    guests = Guests(ann="infer:*")
+    guests.change("ann", quota=Quota(rate=0.001, burst=3))
+
+    def passed(*paths: tuple[str, bytes]) -> list[int]:
+        with served(identity_route("m"), access=guests.access()) as server:
+            return [ask(server, "ann", "POST", f"/v2/models/m/{path}", body)[0] for path, body in paths]
+
+    assert passed(*[("infer", BODY)] * 4) == [200, 200, 200, 429]
+    assert passed(*[("generate", GENERATE)] * 4) == [200, 200, 200, 429]
+    assert passed(*[("generate_stream", GENERATE)] * 4) == [200, 200, 200, 429]
+    assert passed(("infer", b"{"), ("generate", b"{"), ("generate_stream", GENERATE), ("infer", BODY)) == [
+        400,
+        400,
+        200,
+        429,
+    ]
+    with served_grpc(identity_route("m"), access=guests.access()) as server:
+        assert status(call(server, "ann", "ModelInfer", question("m"), pb.ModelInferResponse)) is grpc.StatusCode.OK
+        assert converse(server, "ann", "m", "m", "m") == ["", "", "this caller may make 0.001 requests per second"]
+
+
+def test_what_is_answered_is_no_longer_in_flight() -> None:
+    """However it ends, one after the other comes through on every way."""
+    guests = Guests(ann="infer:*")
+    guests.change("ann", quota=Quota(concurrent=1))
+    with served(identity_route("m"), access=guests.access()) as server:
+        for path, body, expected in (
+            ("infer", BODY, 200), ("infer", b"{", 400), ("generate", GENERATE, 200), ("generate", b"{", 400),
+            ("generate_stream", GENERATE, 200), ("infer", BODY, 200),
+        ):  # fmt: skip
+            assert ask(server, "ann", "POST", f"/v2/models/m/{path}", body)[0] == expected, path
+    with served_grpc(identity_route("m"), access=guests.access()) as server:
+        for model, code in (("m", grpc.StatusCode.OK), ("n", grpc.StatusCode.NOT_FOUND), ("m", grpc.StatusCode.OK)):
+            assert status(call(server, "ann", "ModelInfer", question(model), pb.ModelInferResponse)) is code
+        for _ in range(2):
+            assert converse(server, "ann", "m") == [""]
+            assert converse(server, "ann", "n") == ["model 'n' is not found"]
+
+
+def test_a_change_of_the_routes_is_a_change_of_everybodys() -> None:
+    """Whoever has asked before sees what is new, and no longer what is gone."""
+    with served(identity_route("m"), access=Guests(ann="infer:*").access()) as server:
+        assert ask(server, "ann", "GET", "/v2/models") == (200, '{"models":["m"]}')
+        table = type(server.plane.routes).of(identity_route("n"))
+        server.do(lambda: setattr(server.plane, "routes", table))
+        assert ask(server, "ann", "GET", "/v2/models") == (200, '{"models":["n"]}')
+        assert ask(server, "ann", "POST", "/v2/models/m/infer", BODY)[0] == 404
+
+
 def test_who_asks_for_too_much_at_once_is_told_so() -> None:
     """What is in flight counts until it is answered, also with an error; over gRPC it is RESOURCE_EXHAUSTED."""
     with served_grpc(identity_route("m"), access=Guests(ann="infer:*").access(Quota(rate=0.01, burst=1))) as server:

@@ -72,6 +72,13 @@ def test_every_wrong_key_costs_one_comparison_of_the_same_length(text: str) -> N
     assert compared == [(64, 64), (64, 64)]
 
 
+def test_a_key_that_is_not_there_is_refused_whatever_the_comparison_says() -> None:
+    """It is held against a hash that nothing has; and if something had it, it would still be nobody's."""
+    for name in ("nothing", "an unknown id"):
+        with pytest.raises(Refused):
+            verified(KEYS, WRONG[name], 0.0, lambda one, other: True)
+
+
 @given(st.binary(min_size=6, max_size=6), st.binary(min_size=32, max_size=32))
 def test_every_key_that_is_made_can_be_read(number: bytes, random: bytes) -> None:
     """Whatever the random bytes are, and no other key is taken for it."""

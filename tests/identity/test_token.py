@@ -68,6 +68,16 @@ def test_a_bad_token_is_refused_after_one_check_of_a_signature(token: str) -> No
     assert len(checks) == 1
 
 
+def test_a_token_that_names_no_key_is_good_where_one_can_be_meant() -> None:
+    """And nothing is tried in turn."""
+    entries = [{**key.as_dict(private=False), "kid": str(number)} for number, key in enumerate((ec_key(), ec_key(1)))]
+    two = json.dumps({"keys": entries}).encode()
+    nameless = ISSUER.token(header={"kid": ""})
+    with pytest.raises(Refused):
+        verified_claims(nameless, read_keys(two, ALGORITHMS), SETTINGS, NOW)
+    assert verified_claims(ISSUER.token(header={"kid": "0"}), read_keys(two, ALGORITHMS), SETTINGS, NOW)["sub"] == "ann"
+
+
 @pytest.mark.parametrize("token", FORGED.values(), ids=FORGED.keys())
 def test_every_refusal_is_the_same(token: str) -> None:
     """The error that leaves the server says nothing of the reason."""
@@ -163,10 +173,11 @@ def test_what_was_checked_with_old_keys_is_checked_again() -> None:
         keys = KeySet(Fixed(ISSUER.key_set(), other), SETTINGS, lambda: 0.0)
         await keys.load()
         tokens = Tokens(SETTINGS, keys, now=lambda: NOW)
-        assert await tokens.recognise(Credentials(ISSUER.token())) is not None
+        credentials = Credentials(ISSUER.token())
+        assert await tokens.recognise(credentials) is await tokens.recognise(credentials) is not None
         await keys.load()
         with pytest.raises(Refused):
-            await tokens.recognise(Credentials(ISSUER.token()))
+            await tokens.recognise(credentials)
 
     asyncio.run(main())
 

@@ -76,7 +76,7 @@ class Standing(msgspec.Struct, frozen=True):
     ready: int = 0
     """Replicas that take requests."""
     wanted: int = 0
-    """Replicas that it is to have."""
+    """Replicas that it is to have; none of one that is ending."""
     reason: str = ""
     """One sentence, for people; "" where it is as it should be."""
 

@@ -150,7 +150,7 @@ async def test_every_attempt_to_change_something_is_written_down() -> None:
             ("patch", "modelservices", "iris", "3", "4", 200, ""),
             ("update", "modelservices", "iris", "", "", 422, "Invalid"),
             ("patch", "modelservices/scale", "iris", "4", "5", 200, ""),
-            ("delete", "modelservices", "iris", "6", "", 200, ""),
+            ("delete", "modelservices", "iris", "", "6", 200, ""),
             ("delete", "modelservices", "iris", "", "", 404, "NotFound"),
         ]
         first = api.audit.written[0]
@@ -162,6 +162,18 @@ async def test_every_attempt_to_change_something_is_written_down() -> None:
         )
         assert first.time == "2027-01-15T08:00:00.000+00:00"
         assert api.audit.written[1].manager == "me"
+
+
+@in_loop
+async def test_a_deleted_collection_is_written_down_one_by_one() -> None:
+    """Each with its name."""
+    async with Api.open() as api:
+        for name in ("a", "b"):
+            await api.made(model_service(name))
+        await api.ask("DELETE", SERVICES)
+        await api.ask("DELETE", SERVICES)
+        found = [(record.verb, record.name, record.after) for record in api.audit.written[2:]]
+        assert found == [("deletecollection", "a", "5"), ("deletecollection", "b", "6"), ("deletecollection", "", "")]
 
 
 @in_loop

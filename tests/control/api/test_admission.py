@@ -30,12 +30,13 @@ def test_kserves_old_form_is_stored_in_the_new_one() -> None:
 
 @pytest.mark.parametrize("validation", FieldValidation)
 def test_a_field_that_is_not_honoured_is_a_warning(validation: FieldValidation) -> None:
-    """Also under Strict, which kubectl asks for by itself: it is a field of the kind."""
+    """Also under Strict, which kubectl asks for by itself: it is a field of the kind. Also one that is not yet."""
     document = inference_service(model={"modelFormat": {"name": "onnx"}, "storageUri": "x"}, timeout=60)
     document["metadata"]["annotations"] = {MODE: "Standard"}
     warnings = admit(THEIRS, document, None, validation).warnings
     assert [warning.partition(" ")[0] for warning in warnings if "is not honoured" in warning] == [
-        f'metadata.annotations["{MODE}"]'
+        f'metadata.annotations["{MODE}"]',
+        "spec.predictor.timeout",
     ]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from tidegate.control.api.served import NAMESPACE, Served
+from tidegate.control.services.not_yet import not_yet
 from tidegate.control.store.lifecycle import check_metadata
 from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.decode import encode, inspect
@@ -22,6 +23,7 @@ from tidegate.resources.defaults import apply_defaults, rename_frameworks
 from tidegate.resources.document import Document, check_json
 from tidegate.resources.faults import Fault, InvalidManifest, Path, wrong
 from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.model_service import ModelService
 from tidegate.resources.parts import FRAMEWORKS, at, components, part
 from tidegate.resources.revision import unpinned
 from tidegate.resources.rules_kserve import PREFIX, mode_of
@@ -131,9 +133,12 @@ def _manifest(
     if found.resource is None or changes:
         raise InvalidManifest((*found.faults, *changes), found.warnings)
     warnings = [fault.message for fault in found.warnings if validation is FieldValidation.WARN]
-    if isinstance(found.resource, InferenceService):
-        warnings += [note.message for note in translate(found.resource)[1]]
     clean = encode(apply_defaults(found.resource))
+    if isinstance(found.resource, InferenceService):
+        ours, notes = translate(found.resource)
+        warnings += [*(note.message for note in notes), *not_yet(encode(ours)["spec"])]
+    elif isinstance(found.resource, ModelService):
+        warnings += not_yet(clean["spec"])
     return clean if old is None else unpinned(old, clean), tuple(warnings)
 
 

@@ -202,26 +202,27 @@ class ResourceApi:
     ) -> None:
         if request.query_params.get("dryRun") or getattr(request.state, "dry_run", False):
             return
-        name = target.name
-        if outcome is not None and verb == "create":
-            name = outcome.document["metadata"]["name"]  # it may have been made
-        self._audit.write(
-            Record(
-                time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
-                identity=identity.key,
-                address=request.client.host if request.client else "",
-                verb=verb,
-                group=target.served.group,
-                resource=target.resource,
-                namespace=target.namespace,
-                name=name,
-                manager=_manager(request),
-                before=outcome.before if outcome else "",
-                after=outcome.after if outcome else "",
-                code=outcome.code if outcome else (refusal or InternalError()).http_status,
-                reason=reason_of(refusal) if refusal else "",
+        for part in (outcome.each if outcome else ()) or (outcome,):
+            name = target.name
+            if part is not None and not name and "metadata" in part.document:
+                name = part.document["metadata"].get("name", "")  # it was made, or is one of several
+            self._audit.write(
+                Record(
+                    time=datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds"),
+                    identity=identity.key,
+                    address=request.client.host if request.client else "",
+                    verb=verb,
+                    group=target.served.group,
+                    resource=target.resource,
+                    namespace=target.namespace,
+                    name=name,
+                    manager=_manager(request),
+                    before=part.before if part else "",
+                    after=part.after if part else "",
+                    code=part.code if part else (refusal or InternalError()).http_status,
+                    reason=reason_of(refusal) if refusal else "",
+                )
             )
-        )
 
     def _json(self, request: Request, document: Document, status: int = 200) -> Response:
         encoding = request.headers.get("accept-encoding", "")

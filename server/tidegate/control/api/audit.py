@@ -34,9 +34,9 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     manager: str = ""
     """The program, as it calls itself."""
     before: str = ""
-    """resourceVersion before; none of what was created."""
+    """resourceVersion before; none of what was created or deleted."""
     after: str = ""
-    """resourceVersion after; none of what is gone or was refused."""
+    """resourceVersion after, or of the deletion; none of what was refused."""
     code: int
     """HTTP status of the answer."""
     reason: str = ""

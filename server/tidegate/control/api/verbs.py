@@ -85,8 +85,9 @@ class WriteVerbs:
 
     async def delete_all(self, request: Request, target: Target) -> Outcome:
         options = await self._delete_options(request)
-        await self._writer.delete_all(target, query_of(target, list_options(request.query_params)), options)
-        return Outcome(success(target.details()))
+        query = query_of(target, list_options(request.query_params))
+        gone = await self._writer.delete_all(target, query, options)
+        return Outcome(success(target.details()), each=tuple(gone))
 
     async def _scale(self, target: Target, make: Make, options: WriteOptions) -> Outcome:
         outcome = await self._writer.change(target, make, options)

@@ -53,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     before: str = ""
     after: str = ""
+    each: tuple[Outcome, ...] = ()
+    """Of several resources at once, those that were there."""
 
 
 class Writer:
@@ -152,7 +154,7 @@ class Writer:
             gone = await self._store.delete(
                 key, preconditions=options.preconditions, cascade=options.cascade, dry_run=options.dry_run
             )
-        return Outcome(gone, before=version_of(gone))
+        return Outcome(gone, after=version_of(gone))
 
     async def delete_all(self, target: Target, query: Query, options: DeleteOptions) -> list[Outcome]:
         """Let all go that a query selects."""

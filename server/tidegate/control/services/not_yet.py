@@ -31,12 +31,12 @@ def _fields(spec: Document) -> Iterator[tuple[str, str]]:
     if "logger" in predictor:
         yield "predictor.logger", "no copies are sent"
     if "timeout" in predictor:
-        yield "predictor.timeout", "the server's --timeout holds"
+        yield "predictor.timeout", "a request has the time that it asks for, or the server's default"
     for name in ("levels", "default"):
         if at(predictor, "batcher", "priorities", name) is not None:
             yield f"predictor.batcher.priorities.{name}", "the server's levels hold"
-    if at(predictor, "model", "runtimeVersion") is not None:
-        yield "predictor.model.runtimeVersion", "the framework that is installed here reads the model"
+    if at(predictor, "model", "runtimeVersion"):
+        yield "predictor.model.runtimeVersion", "the installed framework reads the model"
     if "replicas" in predictor:
         return
     least, most = predictor.get("minReplicas", 1), predictor.get("maxReplicas", 0)

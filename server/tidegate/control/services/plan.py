@@ -147,12 +147,8 @@ def _started(seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, in
     return [
         Run(kept[number].workload(seen.namespace, seen.name, wanted))
         for number, wanted in replicas.items()
-        if number in kept and not _is(seen.standings.get(number), wanted)
+        if number in kept and (number not in seen.standings or seen.standings[number].wanted != wanted)
     ]
-
-
-def _is(standing: Standing | None, wanted: int) -> bool:
-    return standing is not None and standing.phase is not Phase.ENDING and standing.wanted == wanted
 
 
 def _ends(seen: Seen, wanted: Iterable[int]) -> list[End]:

@@ -20,6 +20,7 @@ from tidegate.resources.actuator import Phase
 from tidegate.resources.document import Document, key_of
 from tidegate.resources.parts import part
 from tidegate.resources.revision import STABLE, timestamp
+from tidegate.resources.rules_kserve import mode_of
 
 MOST = 1024
 """Characters of a message in a condition."""
@@ -43,6 +44,8 @@ def status_of(picture: Picture, settings: ServiceSettings) -> Document:
         "selector": f"serving.kserve.io/inferenceservice={metadata['name']}",
         books.FIELD: books.write(picture.book),
     }
+    if picture.service["kind"] == "InferenceService":
+        status["deploymentMode"] = mode_of(picture.service) or "Standard"
     if picture.wish.canaries:
         status["canaryStatuses"] = _canaries(picture, before)
     if resolved := _resolved(picture):
