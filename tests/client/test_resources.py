@@ -14,14 +14,12 @@ import pytest
 from tidegate.client import (
     AsyncResources,
     ConnectionLost,
-    Login,
     Rejected,
     ResourceChange,
     Resources,
     ResourceType,
     Selection,
     ServerUnreachable,
-    with_login,
 )
 from tidegate.client.http_calls import HttpAnswer, HttpMessage
 from tidegate.protocol.errors import (
@@ -206,20 +204,6 @@ def test_only_http_has_resources() -> None:
     """The other schemes are of models."""
     with pytest.raises(InvalidRequest, match="expected http:// or https://"):
         Resources("grpc://127.0.0.1:8081")
-
-
-def test_a_login_becomes_headers_and_trust(tmp_path: Path) -> None:
-    """What cannot be one is told before anything is sent; a token is not shown."""
-    login = Login(token="secret")
-    assert with_login(login).headers == {"authorization": "Bearer secret"}
-    assert "secret" not in repr(login)
-    with pytest.raises(InvalidRequest, match="one word of printable ASCII"):
-        with_login(Login(token="a\nb"))
-    with pytest.raises(InvalidRequest, match=r"certificate authority '.*' cannot be read: No such file"):
-        with_login(Login(certificate_authority=str(tmp_path / "none.pem")))
-    (tmp_path / "bad.pem").write_text("no certificate")
-    with pytest.raises(InvalidRequest, match=r"client certificate .* cannot be used"):
-        with_login(Login(client_certificate=str(tmp_path / "bad.pem")))
 
 
 class Script:

@@ -42,7 +42,7 @@ SERVED = {
     "old-lightgbm": "lightgbm",
     "old-onnx": "onnx",
     "old-pytorch": "pytorch",
-    "old-tensorflow": "tensorflow",
+    "old-in-full": "tensorflow",
     "sklearn-v2": "sklearn",
     "by-mlserver": "xgboost",
     "as-a-python-client-sends-it": "sklearn",
@@ -50,10 +50,10 @@ SERVED = {
     "batches-and-logs": "sklearn",
     "by-processor": "sklearn",
 }
-"""Published manifests, by name, and the model that each is given: old keys and ``model``, protocols, runtimes by name,
-replicas, scaling and batches."""
-WRITTEN = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"}
-"""What a server writes: on a page it is left from somebody else's."""
+"""Published manifests, by name, and the model that each is given: old keys and ``model``, protocols, runtimes by name
+and by version, replicas, scaling, batches, what pods need."""
+LEFT_OUT = {"uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace"}
+"""What a server has written, and where it was."""
 STOPPED = "it is stopped: it is to have no replicas"
 ROW = [5.1, 3.5, 1.4, 0.2]
 
@@ -81,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, models: dict[str, Path]) ->
 def placed(name: str, path: Path) -> Document:
     """A published manifest, with its models where this machine has one."""
     document: Document = copy.deepcopy(PUBLISHED[name])
-    document["metadata"] = {field: told for field, told in document["metadata"].items() if field not in WRITTEN}
+    document["metadata"] = {field: told for field, told in document["metadata"].items() if field not in LEFT_OUT}
     document.pop("status", None)
     _place(document, path.as_uri())
     return document
@@ -129,7 +129,11 @@ def test_published_manifests_run(server: ServiceServer, models: dict[str, Path])
     """Each is ready in KServe's form, and answers v1 and v2 as its framework does, at the addresses of its status."""
     for name, form in SERVED.items():
         server.write(placed(name, models[form]))
-    for name, form in SERVED.items():
+    renewed = placed("old-tensorflow", models["tensorflow"])
+    told = renewed["spec"]["predictor"].pop("tensorflow")
+    renewed["spec"]["predictor"]["model"] = {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v2", **told}
+    server.write(renewed)
+    for name, form in {**SERVED, "old-tensorflow": "tensorflow"}.items():
         status = server.until(name, ready, INFERENCE_SERVICES)["status"]
         check_form(name, status)
         check_answers(server, name, status, form, models[form])
@@ -175,7 +179,8 @@ def check_answers(server: ServiceServer, name: str, status: Document, form: str,
 
 def test_a_service_is_addressed_as_behind_kserves_ingress(server: ServiceServer, models: dict[str, Path]) -> None:
     """By its host, also one revision by tag, and over gRPC by authority or name."""
-    written(server, iris("hosted", models["first"]))
+    server.write(iris("hosted", models["first"], minReplicas=2, maxReplicas=4))
+    server.until("hosted", lambda status: status.get("replicas") == 2, INFERENCE_SERVICES)
     for host in ("hosted-default.example.com", "latest-hosted-default.example.com"):
         assert label(server, "/v2/models/hosted/infer", host=host) == 0
     answer = server.http.post(
@@ -231,31 +236,30 @@ def test_canaries_of_a_list(server: ServiceServer, models: dict[str, Path]) -> N
     dark["predictor"]["model"]["storageUri"] = models["sklearn"].as_uri()
     stable["minReplicas"] = 1
     server.write(document)
-    wanted = {f"{name}-00001": 75, f"{name}-00002": 25}
-    everything = {"v2": (True, 25, f"{name}-00002"), "v3": (True, 0, f"{name}-00003")}
+    shown = {"v2": (True, 25), "v3": (True, 0)}  # who of the three is resolved first has the lowest number
     status = server.until(
-        name, lambda status: split(status) == wanted and canaries(status) == everything, INFERENCE_SERVICES
+        name, lambda status: set(split(status).values()) == {75, 25} and canaries(status) == shown, INFERENCE_SERVICES
     )["status"]
     told = {each["type"]: (each["status"], each.get("severity")) for each in status["conditions"]}
     assert (told["Ready"], told["CanaryPredictorReady"]) == (("True", None), ("True", "Info"))
+    revisions = {each["name"]: each["revisionName"] for each in status["canaryStatuses"]}
+    assert split(status) == {status["components"]["predictor"]["latestReadyRevision"]: 75, revisions["v2"]: 25}
     assert set(counted(server, name, 100)) == {0, 2}
-    assert label(server, f"/v2/models/{name}/infer", **{"tidegate-revision": "3"}) == 0
+    number = revisions["v3"].removeprefix(f"{name}-").lstrip("0")
+    assert label(server, f"/v2/models/{name}/infer", **{"tidegate-revision": number}) == 0
     workers = {worker.pid for worker in server.serving.workers}
 
     document["spec"] = {"predictor": {**stable, **light["predictor"]}}
     server.write(document)
-    status = server.until(name, lambda status: split(status) == {f"{name}-00002": 100}, INFERENCE_SERVICES)["status"]
+    status = server.until(name, lambda status: split(status) == {revisions["v2"]: 100}, INFERENCE_SERVICES)["status"]
     assert canaries(status) == {}
     assert counted(server, name, 50) == {2: 50}
     assert {worker.pid for worker in server.serving.workers} <= workers
 
 
-def canaries(status: Document) -> dict[str, tuple[bool, int, str]]:
-    """Whether each is ready, its share, and its revision."""
-    return {
-        each["name"]: (each["ready"], each["trafficPercent"], each["revisionName"])
-        for each in status.get("canaryStatuses", ())
-    }
+def canaries(status: Document) -> dict[str, tuple[bool, int]]:
+    """Whether each is ready, and its share."""
+    return {each["name"]: (each["ready"], each["trafficPercent"]) for each in status.get("canaryStatuses", ())}
 
 
 def test_a_service_is_stopped_and_started_again(server: ServiceServer, models: dict[str, Path]) -> None:

@@ -39,10 +39,10 @@ def kubeconfig(
         Access(
             name=found.context or "tidegate",
             server=found["server"],
-            authority=_content(login.certificate_authority),
+            authority=_content(login.ca),
             token=login.token,
-            certificate=_content(login.client_certificate),
-            key=_content(login.client_key or login.client_certificate),
+            certificate=_content(login.certificate),
+            key=_content(login.certificate_key or login.certificate),
             namespace=found["namespace"],
         )
     )
@@ -55,8 +55,8 @@ def kubeconfig(
     print(f"wrote {output}; try: kubectl --kubeconfig {output} get modelservices")
 
 
-def _content(file: str) -> bytes:
+def _content(file: Path | None) -> bytes:
     try:
-        return Path(file).read_bytes() if file else b""
+        return file.read_bytes() if file else b""
     except OSError as error:
         raise Failure(f"'{file}' cannot be read: {error.strerror}") from error

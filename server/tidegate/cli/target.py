@@ -15,7 +15,7 @@ from tidegate.cli.failure import Failure
 
 if TYPE_CHECKING:
     from tidegate.cli.contexts import Settled
-    from tidegate.client import Login, Resources
+    from tidegate.client import ClientSettings, Resources
 
 NOT_THERE = "start one with `tidegate serve`, or name another with --server or `tidegate config set-context`"
 NOT_TRUSTED = "name who vouches for it: --certificate-authority FILE, or `tidegate config set-context`"
@@ -70,30 +70,35 @@ def settled(target: Target) -> Settled:
         raise Failure(str(error), "`tidegate config get-contexts` lists them") from error
 
 
-def login_of(found: Settled, base: Path) -> Login:
+def login_of(found: Settled, base: Path) -> ClientSettings:
     """What the settings let in with. Files that a context names lie relative to ``base``.
 
     Raises:
-        Failure: the file of the token cannot be read.
+        Failure: the file of the token cannot be read, or what there is does not fit together.
     """
-    from tidegate.client import Login
+    from tidegate.client import ClientSettings
 
-    def file(name: str) -> str:
+    def file(name: str) -> Path | None:
         value, origin = found.settings[name]
-        return str(base / Path(value).expanduser()) if value and origin.startswith("context ") else value
+        path = Path(value)
+        return (base / path.expanduser() if origin.startswith("context ") else path) if value else None
 
     token = found["token"]
-    if not token and "token-file" in found.settings:
+    held = file("token-file") if not token and "token-file" in found.settings else None
+    if held is not None:
         try:
-            token = Path(file("token-file")).read_text().strip()
+            token = held.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise Failure(f"the token's file '{file('token-file')}' cannot be read: {error}") from error
-    return Login(
-        token=token,
-        certificate_authority=file("certificate-authority"),
-        client_certificate=file("client-certificate"),
-        client_key=file("client-key"),
-    )
+            raise Failure(f"the token's file '{held}' cannot be read: {error}") from error
+    try:
+        return ClientSettings(
+            token=token,
+            ca=file("certificate-authority"),
+            certificate=file("client-certificate"),
+            certificate_key=file("client-key"),
+        )
+    except ValueError as error:
+        raise Failure(str(error), "`tidegate config view --origin` tells where each comes from") from error
 
 
 @contextmanager
@@ -104,7 +109,7 @@ def connect(target: Target) -> Iterator[Session]:
         Failure: the server does not answer, or does not let this user in.
     """
     from tidegate.cli.contexts_file import place
-    from tidegate.client import Resources, ServerUnreachable, with_login
+    from tidegate.client import Resources, ServerUnreachable
     from tidegate.client.address import parse_address
     from tidegate.protocol.errors import Unauthenticated
 
@@ -115,7 +120,7 @@ def connect(target: Target) -> Iterator[Session]:
         raise Failure(
             f"a token would be readable by everybody on the way to {address}", "use https:// where there is a token"
         )
-    with Resources(found["server"], with_login(login)) as resources:
+    with Resources(found["server"], login) as resources:
         try:
             yield Session(
                 resources, found["server"], found["namespace"], found.settings["namespace"].origin == "--namespace"

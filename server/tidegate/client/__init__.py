@@ -5,7 +5,6 @@ from tidegate.client.answers import ConnectionLost, ServerUnreachable
 from tidegate.client.async_resources import AsyncResources
 from tidegate.client.asynchronous import AsyncClient
 from tidegate.client.blocking import Client
-from tidegate.client.login import Login, with_login
 from tidegate.client.resource_calls import Listing, LogLine, ResourceChange, Selection, Written
 from tidegate.client.resource_type import ResourceType
 from tidegate.client.resources import Resources
@@ -25,7 +24,6 @@ __all__ = [
     "InferResult",
     "Listing",
     "LogLine",
-    "Login",
     "Rejected",
     "ResourceChange",
     "ResourceType",
@@ -34,5 +32,4 @@ __all__ = [
     "Selection",
     "ServerUnreachable",
     "Written",
-    "with_login",
 ]

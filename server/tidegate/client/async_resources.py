@@ -74,7 +74,7 @@ class AsyncResources:
         if address.grpc:
             raise InvalidRequest(f"'{shown(url)}' is no address of the resource API, expected http:// or https://")
         self._settings = settings
-        self._calls = ResourceCalls(settings.headers)
+        self._calls = ResourceCalls(settings.all_headers)
         self._attempts = Attempts(transport or HttpTransport(address, settings, LINES), address, settings, chance)
 
     def __repr__(self) -> str:

@@ -37,7 +37,8 @@ def model_of(template: Document, installed: Collection[str]) -> Document:
     for field in _CONTAINER:
         if model.get(field):
             raise _needs_container(f"model.{field}")
-    reader_of(str(part(model, "modelFormat").get("name", "")), installed)
+    if (form := part(model, "modelFormat").get("name")) is not None:
+        reader_of(str(form), installed)
     if model.get("storage"):
         raise ModelLoadFailed(
             f"{_PREDICTOR}.model.storage is in a remote storage, and those are not there yet; expected storageUri with "

@@ -1,4 +1,4 @@
-"""ModelService (tidegate.dev/v1): what a service is to be. Nothing in the running server reads it yet.
+"""ModelService (tidegate.dev/v1): what a service is to be.
 
 Fields that KServe's InferenceService has, too, have the same name and meaning here. Those that tidegate does not
 honour are not in it: a manifest of ours that sets one is at fault, and the message says why.

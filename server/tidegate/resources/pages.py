@@ -40,7 +40,8 @@ Seconds, without meaning.
 
 `tidegate validate` tells the same for the fields of one manifest, see [manifests](manifests.md). A field that is not
 listed shares the fate of the nearest one above it; what several components have in common, and what every container
-has, comes once. "Honoured" says that ModelService has the same field; nothing in the running server reads either yet.
+has, comes once. "Honoured" says that ModelService has the same field; what can run on one machine is told
+by [KServe manifests](kserve.md).
 """
 
 
