@@ -41,10 +41,13 @@ def test_what_is_late_is_told_once() -> None:
     assert len(told) == 1
     news.failed(workload(), ModelLoadFailed("it is rotten"))
     assert len(told) == 2
+    assert isinstance(news.failing(NAME), ModelLoadFailed)
     news.loaded(workload(), 1.0, METADATA)
+    assert news.failing(NAME) is None
     news.failed(workload(), LATE)
     news.late(NAME, LATE)
     assert len(told) == 4
+    assert news.failing(NAME) is LATE
 
 
 def test_a_service_that_is_made_anew_is_told_of_anew() -> None:

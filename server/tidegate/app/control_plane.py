@@ -104,11 +104,7 @@ class ControlPlane:
                 for kind in SERVICES:
                     kinds.create_task(settled(self._store, kind))
         found = [item for kind in SERVICES for item in (await self._store.list(kind)).items]
-        failures = {_name(item): failure_of(item) for item in found if not _has(item, "Stopped")}
-        for name, failure in failures.items():
-            if isinstance(failure, ModelNotReady):
-                self._news.late(Name(*name), failure)
-        return list(failures.values())
+        return [self._failure_of(item) for item in found if not _has(item, "Stopped")]
 
     async def stop(self) -> None:
         """Look after nothing any more, and end what runs."""
@@ -131,6 +127,16 @@ class ControlPlane:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
 
+    def _failure_of(self, service: Document) -> TidegateError | None:
+        """Why a service does not answer, and people are told; None where it does."""
+        if _has(service, "Ready"):
+            return None
+        name = Name(*_name(service))
+        if under_way(service):
+            self._news.late(name, ModelNotReady(label(*name), "it is being started", retry_after=1.0))
+        message = at(service, "status", "modelStatus", "lastFailureInfo", "message") or "it does not answer"
+        return self._news.failing(name) or ModelLoadFailed(message)
+
     def _withdraw(self, namespace: str, service: str) -> None:
         self._routes.withdraw(namespace, service)
         self._news.forget(Name(namespace, service))
@@ -144,16 +150,6 @@ class ControlPlane:
         for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
             self._gone.discard(revision)
             self._router.forget(revision)
-
-
-def failure_of(service: Document) -> TidegateError | None:
-    """Why a service does not answer; None where it does."""
-    if _has(service, "Ready"):
-        return None
-    name = label(*_name(service))
-    if under_way(service):
-        return ModelNotReady(name, "it is being started", retry_after=1.0)
-    return ModelLoadFailed(at(service, "status", "modelStatus", "lastFailureInfo", "message") or "it does not answer")
 
 
 def _has(service: Document, condition: str) -> bool:

@@ -22,7 +22,7 @@ class News:
     def __init__(self, announce: Callable[[Event], None], answers: Callable[[str, str], bool]) -> None:
         self._announce = announce
         self._answers = answers
-        self._failing: set[Name] = set()
+        self._failing: dict[Name, TidegateError] = {}
         self._closed = False
 
     def close(self) -> None:
@@ -30,11 +30,15 @@ class News:
 
     def forget(self, name: Name) -> None:
         """There is no such service any more."""
-        self._failing.discard(name)
+        self._failing.pop(name, None)
+
+    def failing(self, name: Name) -> TidegateError | None:
+        """Why a service could not be loaded last, None where it could."""
+        return self._failing.get(name)
 
     def loaded(self, workload: Workload, seconds: float, metadata: ModelMetadata) -> None:
         name = _name(workload)
-        self._failing.discard(name)
+        self._failing.pop(name, None)
         self._tell(Loaded(label(*name), version_of(workload), seconds, metadata))
 
     def failed(self, workload: Workload, error: TidegateError) -> None:
@@ -56,7 +60,7 @@ class News:
             self._fail(name, "", error)
 
     def _fail(self, name: Name, version: str, error: TidegateError) -> None:
-        self._failing.add(name)
+        self._failing[name] = error
         self._tell(LoadFailed(label(*name), version, error.message, self._answers(*name)))
 
     def _tell(self, event: Event) -> None:
