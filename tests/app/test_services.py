@@ -14,6 +14,8 @@ import numpy as np
 import psutil
 import pytest
 
+from tidegate.app.events import Event, Found, Loaded, LoadFailed, Unloaded
+from tidegate.app.news import News
 from tidegate.app.services import ServiceModels, plan_of
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
@@ -165,16 +167,21 @@ class Stage:
 
     def __init__(self, path: Path, *trusted: Path) -> None:
         self.path = path
+        self.events: list[Event] = []
         self.cache = ArtifactCache(CacheSettings(directory=path / "cache"))
         resolving = ResolverSettings(base=path, trust=TrustPolicy(trusted))
         replica = ReplicaSettings(directory=str(path), backoff_initial=0.01)
         settings = msgspec.structs.replace(SETTINGS, replica=replica)
         metrics = Metrics("test")
-        models = ServiceModels(settings, 4, self.cache, resolving, lambda workload: metrics.bind("m", "1"))
+        models = ServiceModels(settings, 4, self.cache, resolving, lambda workload: metrics.bind("m", "1"), self.told)
         self.resolver = LocalResolver(self.cache, resolving)
-        self.actuator = LocalActuator(models.make, LocalActuatorSettings())
+        self.actuator = LocalActuator(models.make, LocalActuatorSettings(), News(self.told, lambda *_: False))
         self.changed = asyncio.Event()
         self.actuator.subscribe(lambda *_: self.changed.set())
+
+    def told(self, event: Event) -> None:
+        self.events.append(event)
+        self.changed.set()
 
     async def workload(self, number: int = 1, replicas: int = 1, **spec: Any) -> Workload:
         (self.path / "m.fake.json").write_text(json.dumps(spec))
@@ -276,6 +283,31 @@ def test_a_model_that_refuses_has_failed_with_its_own_words(tmp_path: Path) -> N
         assert told[1] == Standing(Phase.FAILED, 0, 1, "it is too old")
         assert "its worker was killed by SIGKILL while it loaded" in told[2].reason
         assert "a model prints" in [line.text for line in stage.actuator.logs(looping.id)]
+
+    run(tmp_path, main)
+
+
+@pytest.mark.e2e
+def test_what_becomes_of_a_revision_is_told(tmp_path: Path) -> None:
+    """Once for each life: which model it is, that it answers or why not, and that it is gone."""
+
+    async def main(stage: Stage) -> None:
+        good, bad = await stage.workload(1), await stage.workload(2, load={"refuse": "it is too old"})
+        await stage.actuator.run(good)
+        await stage.ready(1)
+        await stage.actuator.run(msgspec.structs.replace(good, replicas=2))
+        await stage.ready(1, 2)
+        await stage.actuator.end(good.id)
+        await stage.until(lambda told: not told)
+        await stage.actuator.run(bad)
+        await stage.until(lambda told: isinstance(stage.events[-1], LoadFailed))
+        found, loaded, unloaded, other, failed = stage.events
+        assert isinstance(found, Found)
+        assert (found.model, found.version, found.path) == ("m", "1", str(tmp_path / "m.fake.json"))
+        assert isinstance(loaded, Loaded)
+        assert unloaded == Unloaded("m", "1")
+        assert isinstance(other, Found)
+        assert failed == LoadFailed("m", "2", "it is too old")
 
     run(tmp_path, main)
 

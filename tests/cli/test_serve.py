@@ -76,7 +76,8 @@ def test_it_says_what_it_does(serve: Any, fake: Fake) -> None:
     lines = server.told.splitlines()
     assert f"echo version 1: {path} → runtime fake (tidegate's fake model: its name ends in .fake.json)" in lines
     assert any("ready after" in line and line.endswith("; x FP32[-1, 2] → x FP32[-1, 2]") for line in lines)
-    assert f"serving HTTP on {server.url}, gRPC on {server.grpc}, status on {server.status}" in lines
+    ports = f"serving HTTP on {server.url}, gRPC on {server.grpc}, admin on {server.admin}, status on {server.status}"
+    assert ports in lines
     assert lines[-1] == "stopped"
 
 

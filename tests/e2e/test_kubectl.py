@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from tidegate.identity.identity import Identity, Proof, Role
 from tidegate.testing.admin import Administered
 from tidegate.testing.api import Api, OpenDoor
 from tidegate.testing.kubectl import READY, STEPS, Kubectl, body_of, say_ready
+from tidegate.testing.kubectl import program as kubectl_program
 from tidegate.testing.stores import in_loop
 
 RECORDED = [json.loads(line) for line in (Path(__file__).parent / "kubectl_requests.jsonl").read_text().splitlines()]
@@ -28,19 +27,15 @@ SERVICES = "/apis/tidegate.dev/v1/namespaces/default/modelservices"
 
 @pytest.fixture(scope="module")
 def program() -> str:
-    """The kubectl on the PATH, 1.27 or newer."""
-    found = shutil.which("kubectl")
-    if found is None:
-        pytest.skip("kubectl is not installed; its recorded requests are asked all the same")
-    told = subprocess.run([found, "version", "--client", "-o", "json"], capture_output=True, check=True).stdout
-    version = json.loads(told)["clientVersion"]["gitVersion"]
-    numbers = re.match(r"v(\d+)\.(\d+)", version)
-    if numbers is None or (int(numbers[1]), int(numbers[2])) < (1, 27):
-        pytest.skip(f"kubectl is {version}, expected v1.27 or newer")
+    """The kubectl on the PATH."""
+    found = kubectl_program()
+    if not found:
+        pytest.skip("kubectl 1.27 or newer is not installed; its recorded requests are asked all the same")
     return found
 
 
 @pytest.mark.e2e
+@pytest.mark.recorded
 def test_kubectl_does_all_that_it_can_do_here(program: str, tmp_path: Path) -> None:
     """Step by step, each with its exit code and what it prints."""
     with Administered.start(tmp_path / "state", ready=False) as admin:
@@ -60,6 +55,7 @@ class OneToken:
 
 
 @pytest.mark.e2e
+@pytest.mark.recorded
 def test_kubectl_shows_its_token_over_tls(program: str, tmp_path: Path) -> None:
     """With the kubeconfig that we write; without the token, or for what its role may not, it says so."""
     with Administered.start(tmp_path / "state", authenticator=Authenticator(OneToken())) as admin:
@@ -79,6 +75,7 @@ def test_kubectl_shows_its_token_over_tls(program: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.recorded
 def test_kubectl_waits_and_watches(program: str, tmp_path: Path) -> None:
     """Until a service is ready which is not yet, and until it is gone."""
     with Administered.start(tmp_path / "state", ready=False) as admin:

@@ -17,6 +17,7 @@ from tidegate.control.api.audit import AuditLog, AuditSettings
 from tidegate.control.api.door import Door, LocalDoor, TokenDoor
 from tidegate.control.api.logs import LogSource
 from tidegate.control.api.settings import ApiSettings
+from tidegate.control.api.writing import Writer
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.http.infer_route import refusal
 from tidegate.gateway.http.listener import HttpListener
@@ -59,6 +60,11 @@ class AdminServer(HttpListener):
     @property
     def scheme(self) -> str:
         return "https" if self.certificate else "http"
+
+    async def writer(self) -> Writer:
+        """Who writes into the store as its callers do, for those in this process who do so before there are any."""
+        await self._api.prepare()
+        return self._api.writer
 
     async def start(self) -> None:
         await self._api.prepare()

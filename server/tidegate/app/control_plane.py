@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
+from tidegate.app.events import Event
+from tidegate.app.manifests import named_models
 from tidegate.app.models import available_cores
+from tidegate.app.news import News
 from tidegate.app.routing import Router
 from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
@@ -14,11 +18,14 @@ from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
+from tidegate.control.services.turns import Name
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.route import label
+from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.kinds import KSERVE, OURS
+from tidegate.resources.parts import at
 from tidegate.resources.store import Store
 from tidegate.resources.traffic import Traffic
 from tidegate.runtimes.trust import TrustPolicy
@@ -31,13 +38,23 @@ SERVICES = (GroupKind(OURS, "ModelService"), GroupKind(KSERVE, "InferenceService
 class ControlPlane:
     """From ``open`` to ``close``."""
 
-    def __init__(self, settings: ServeSettings, router: Router, metrics: Metrics, copies: ArtifactCache) -> None:
+    def __init__(
+        self,
+        settings: ServeSettings,
+        router: Router,
+        metrics: Metrics,
+        copies: ArtifactCache,
+        announce: Callable[[Event], None],
+    ) -> None:
         self._settings = settings
         self._router = router
         self._metrics = metrics
-        resolving = ResolverSettings(trust=TrustPolicy(settings.trust))
-        models = ServiceModels(settings, available_cores(), copies, resolving, self._bind)
-        self.actuator = LocalActuator(models.make, LocalActuatorSettings(ready_timeout=settings.ready_timeout))
+        self._news = News(announce, router.answers)
+        typed = named_models(settings.manifests) if settings.trusted else ()
+        resolving = ResolverSettings(trust=TrustPolicy((*settings.trust, *typed)))
+        models = ServiceModels(settings, available_cores(), copies, resolving, self._bind, announce)
+        running = LocalActuatorSettings(ready_timeout=settings.ready_timeout)
+        self.actuator = LocalActuator(models.make, running, self._news)
         self._routes = ServiceRoutes(router, self.actuator.backend)
         self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
@@ -47,20 +64,25 @@ class ControlPlane:
         self._reconciler: Reconciler | None = None
 
     async def open(self) -> Store:
-        """Open the state. What is stored is routed to, and answers that it is being started.
+        """Open the state.
 
         Raises:
             StateUnusable: another process has it, or it is not ours to read.
             StateUnavailable: the disk does not let us.
         """
         self._store = await SqliteStore.open(self._settings.state_directory)
+        return self._store
+
+    async def route(self) -> None:
+        """Route to what is stored: it answers that it is being started."""
+        assert self._store is not None, "open comes first"
         for kind in SERVICES:
             for item in (await self._store.list(kind)).items:
                 self._routes.publish(Traffic(*_name(item), reason="it is being started"))
-        return self._store
 
-    async def start(self, base: str) -> None:
-        """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over.
+    async def start(self, base: str) -> list[TidegateError | None]:
+        """Serve what is stored. Returns once each service answers, or says why not, or ``ready_timeout`` is over: of
+        each that is to answer why it does not, or None.
 
         ``base`` is the URL of the data plane.
         """
@@ -71,24 +93,33 @@ class ControlPlane:
             self.actuator,
             self._resolver,
             publish=self._routes.publish,
-            withdraw=self._routes.withdraw,
+            withdraw=self._withdraw,
             forgotten=self._forgotten,
             settings=settings,
+            unresolved=self._news.unresolved,
         )
         await self._reconciler.start()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.ready_timeout), asyncio.TaskGroup() as kinds:
                 for kind in SERVICES:
                     kinds.create_task(settled(self._store, kind))
+        found = [item for kind in SERVICES for item in (await self._store.list(kind)).items]
+        failures = {_name(item): failure_of(item) for item in found if not _has(item, "Stopped")}
+        for name, failure in failures.items():
+            if isinstance(failure, ModelNotReady):
+                self._news.late(Name(*name), failure)
+        return list(failures.values())
 
     async def stop(self) -> None:
         """Look after nothing any more, and end what runs."""
+        self._news.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
         await self.actuator.stop()
 
     def kill(self) -> None:
         """End what runs, with all that it has; ``stop`` and ``close`` are still to be awaited."""
+        self._news.close()
         self.actuator.kill()
 
     async def close(self) -> None:
@@ -100,6 +131,10 @@ class ControlPlane:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
 
+    def _withdraw(self, namespace: str, service: str) -> None:
+        self._routes.withdraw(namespace, service)
+        self._news.forget(Name(namespace, service))
+
     def _forgotten(self, revision: RevisionId) -> None:
         """Its metrics go once its last request was counted."""
         self._gone.add(revision)
@@ -109,6 +144,21 @@ class ControlPlane:
         for revision in [each for each in self._gone if self.actuator.backend(each) is None]:
             self._gone.discard(revision)
             self._router.forget(revision)
+
+
+def failure_of(service: Document) -> TidegateError | None:
+    """Why a service does not answer; None where it does."""
+    if _has(service, "Ready"):
+        return None
+    name = label(*_name(service))
+    if under_way(service):
+        return ModelNotReady(name, "it is being started", retry_after=1.0)
+    return ModelLoadFailed(at(service, "status", "modelStatus", "lastFailureInfo", "message") or "it does not answer")
+
+
+def _has(service: Document, condition: str) -> bool:
+    told = at(service, "status", "conditions") or ()
+    return any((each["type"], each["status"]) == (condition, "True") for each in told)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:

@@ -1,8 +1,9 @@
 """What a server tells about its own life, as values: a terminal shows them, a script reads them as JSON lines.
 
-They come in this order: one ``Listening``, then ``Found`` for every model, ``Loaded`` or ``LoadFailed`` for each as
-it happens, one ``Ready``, and after the signal to stop one ``Leaving`` and one ``Stopped``. Between those two, models
-that are loaded anew are told in the same way, and those that go as ``Unloaded``.
+They come in this order: one ``Listening``, then a ``Warned`` for all that is to be said of manifests, ``Found`` for
+every model, ``Loaded`` or ``LoadFailed`` for each as it happens, one ``Ready``, and after the signal to stop one
+``Leaving`` and one ``Stopped``. Between those two, models that are loaded anew are told in the same way, and those that
+go as ``Unloaded``.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ class Listening(Event, frozen=True):
     grpc: str
     admin: str
     status: str
+
+
+class Warned(Event, frozen=True):
+    """Something that whoever wrote a manifest should know. ``place`` is ``FILE:LINE``."""
+
+    place: str
+    message: str
 
 
 class Found(Event, frozen=True):

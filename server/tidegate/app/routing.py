@@ -59,6 +59,10 @@ class Router:
         self._services.pop(name, None)
         self._replace(self._revisions.pop(name, {}), {})
 
+    def answers(self, namespace: str, service: str) -> bool:
+        """Whether a revision of a service takes requests."""
+        return any(lease.readiness.ready for lease in self._revisions.get(ServiceName(namespace, service), ()))
+
     def forget(self, revision: RevisionId) -> None:
         """Drop the metrics of a revision that is no longer kept. One that only ended may be gone back to."""
         self._plane.forget(label(revision.namespace, revision.service), str(revision.number))

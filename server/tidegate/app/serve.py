@@ -20,6 +20,7 @@ from tidegate.app.admin import AdminServer, admin_server
 from tidegate.app.control_plane import ControlPlane
 from tidegate.app.events import Leaving, Listening, Ready, Stopped
 from tidegate.app.identity import Recognition
+from tidegate.app.manifests import write
 from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
@@ -50,6 +51,7 @@ async def serve(settings: ServeSettings, announce: Announce) -> int:
 
     Raises:
         ModelLoadFailed: there is no model to serve under the paths.
+        ManifestsRefused: there are manifests that cannot be stored.
         CannotListen: a port is taken.
         Unusable: keys or certificates cannot be used.
     """
@@ -86,7 +88,7 @@ class Server:
         self._models = repository_of(settings, self.plane, router, metrics, self._copies, announce)
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
-        self._services = ControlPlane(settings, router, metrics, self._kept)
+        self._services = ControlPlane(settings, router, metrics, self._kept, announce)
         self.plane.access = self._recognition.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
@@ -143,6 +145,8 @@ class Server:
             authenticator=self._recognition.authenticator,
             logs=self._services.actuator,
         )
+        warnings = await write(await self._admin.writer(), settings.manifests)
+        await self._services.route()
         for listener in (self._http, self._grpc, self._admin):
             await listener.start()
         self._announce(
@@ -153,6 +157,8 @@ class Server:
                 address(settings.status.host, self._status.port),
             )
         )
+        for warning in warnings:
+            self._announce(warning)
 
     @property
     def _base(self) -> str:
@@ -161,15 +167,17 @@ class Server:
         return f"{scheme}://{address(self._settings.http.host, self._http.port)}"
 
     async def _load_all(self) -> int:
-        """Load every model, until each has loaded or failed. Good as long as one answers, or none is asked for:
-        a directory that is watched may be empty, and a model be unloaded meanwhile.
+        """Load every model and service, until each has loaded or failed. Good as long as one answers, or none is asked
+        for by a path: a directory that is watched may be empty, and what is stored can be mended while we run.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        results, _ = await asyncio.gather(self._models.start(), self._services.start(self._base))
+        models, services = await asyncio.gather(self._models.start(), self._services.start(self._base))
         self.plane.starting = False
+        results = [*models, *services]
         failures = [failure for failure in results if failure is not None]
-        if failures and len(failures) == len(results):
+        asked = self._settings.paths or self._settings.manifests
+        if asked and failures and len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
             return NOT_READY if late and any(isinstance(failure, ModelNotReady) for failure in failures) else FAILED
         asleep = sum(lease.readiness.asleep for lease in self._models.leases)

@@ -2,7 +2,7 @@
 
 What the template says goes before the model's own ``model.yaml``, and that before the server's settings. ::
 
-    models = ServiceModels(settings, cores, cache, resolving, bind)
+    models = ServiceModels(settings, cores, cache, resolving, bind, announce)
     actuator = LocalActuator(models.make, LocalActuatorSettings())
 """
 
@@ -18,13 +18,15 @@ import numpy as np
 from pydantic import ValidationError
 
 from tidegate.app.copy import HeldCopy
-from tidegate.app.models import Plan, cache_of, plan
+from tidegate.app.events import Event, Found
+from tidegate.app.models import Plan, cache_of, plan, told
 from tidegate.app.served_model import ServedModel
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
 from tidegate.control.location import path_of
 from tidegate.control.resolver import ResolverSettings
+from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Workload, version_of
@@ -36,6 +38,7 @@ from tidegate.storage.copied import copied_source
 from tidegate.storage.repository import ModelSource
 from tidegate.telemetry.metrics import RevisionMetrics
 
+Announce = Callable[[Event], None]
 Bind = Callable[[Workload], RevisionMetrics]
 """The metrics of a revision, under the labels that its routes have."""
 
@@ -44,13 +47,20 @@ class ServiceModels:
     """``make`` is what the LocalActuator is given; ``resolving`` is what the resolver was."""
 
     def __init__(
-        self, settings: ServeSettings, cores: int, cache: ArtifactCache, resolving: ResolverSettings, bind: Bind
+        self,
+        settings: ServeSettings,
+        cores: int,
+        cache: ArtifactCache,
+        resolving: ResolverSettings,
+        bind: Bind,
+        announce: Announce,
     ) -> None:
         self._settings = settings
         self._cores = cores
         self._cache = cache
         self._resolving = resolving
         self._bind = bind
+        self._announce = announce
 
     async def make(self, workload: Workload, log: Log) -> ServedModel:
         """The model of a revision, over its copy, which is hashed again. It is not started.
@@ -59,6 +69,7 @@ class ServiceModels:
             ModelLoadFailed: the copy is gone or damaged, or what is said of the model contradicts itself.
         """
         held, planned = await asyncio.to_thread(self._planned, workload)
+        self._announce(found(workload, planned.source, self._resolving.base))
         copy = HeldCopy(self._cache, held, planned.source.path)
         cache = cache_of(planned, self._settings.cache_bytes)
         return ServedModel(planned, self._bind(workload), copy, cache, self._settings.gateway.caller, log=log)
@@ -76,6 +87,12 @@ class ServiceModels:
         except BaseException:
             self._cache.release(held)
             raise
+
+
+def found(workload: Workload, source: ModelSource, base: Path | None) -> Found:
+    """A revision that is about to be loaded, as it is told: with the path that its model came from."""
+    model = label(workload.id.namespace, workload.id.service)
+    return msgspec.structs.replace(told(source), model=model, path=str(path_of(workload.resolved.uri, base)))
 
 
 def plan_of(workload: Workload, source: ModelSource, files: Path, settings: ServeSettings, cores: int) -> Plan:

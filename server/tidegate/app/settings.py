@@ -9,6 +9,7 @@ from tempfile import gettempdir
 import msgspec
 
 from tidegate.app.admin import AdminSettings
+from tidegate.app.manifests import TypedManifest
 from tidegate.batching.settings import BatchSettings
 from tidegate.control.activation import ActivationSettings
 from tidegate.control.watch import WatchSettings
@@ -30,10 +31,13 @@ class ServeSettings(msgspec.Struct, frozen=True):
     paths: tuple[Path, ...]
     """Model files and directories of them."""
     gateway: GatewaySettings
+    manifests: tuple[TypedManifest, ...] = ()
+    """What is to be stored before anything is served."""
     name: str | None = None
     """The name under which the only path is served, instead of the one that its file name gives."""
     trusted: bool = True
-    """Whether formats that can execute code are read. True because the user typed the paths."""
+    """Whether formats that can execute code are read, of the models at ``paths`` and of those that ``manifests`` name.
+    True because the user typed them."""
     threads: int = 0
     """Intra-operation threads of each replica's framework; 0 is what ``models.threads_of`` makes of it."""
     options: Mapping[str, str] = {}

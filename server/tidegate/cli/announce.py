@@ -15,7 +15,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 
-from tidegate.app.events import Event, Found, Leaving, Listening, Loaded, LoadFailed, Lost, Ready, Stopped, Unloaded
+from tidegate.app.events import (
+    Event,
+    Found,
+    Leaving,
+    Listening,
+    Loaded,
+    LoadFailed,
+    Lost,
+    Ready,
+    Stopped,
+    Unloaded,
+    Warned,
+)
 from tidegate.cli.lines import Lines
 from tidegate.cli.sample import curl_line, infer_line
 from tidegate.protocol.messages import TensorSpec
@@ -71,6 +83,8 @@ class Narrator:
         match event:
             case Listening():
                 self._ports = event
+            case Warned():
+                self._say(f"{escape(event.place)}: [yellow]warning[/]: {escape(event.message)}")
             case Found():
                 self._found(event)
             case Loaded():
@@ -79,6 +93,7 @@ class Narrator:
                 self._failed(event)
             case Unloaded():
                 self._say(f"{_named(event.model, event.version)}: unloaded")
+                self._ended(event.model)  # it may have been on its way
             case Ready():
                 self._ready(event)
             case Leaving():
@@ -99,7 +114,7 @@ class Narrator:
         self._refresh()
 
     def _loaded(self, event: Loaded) -> None:
-        if not self._invited:
+        if not (self._invited or "/" in event.model):  # of another namespace: not under this name
             self._samples.append(event)
         signature = f"{_signature(event.metadata.inputs)} → {_signature(event.metadata.outputs)}"
         self._say(f"{_named(event.model, event.version)}: [green]ready[/] after {event.seconds:.1f} s; {signature}")
@@ -124,6 +139,8 @@ class Narrator:
             self._say(f"[yellow]{event.failed} of {of} models failed[/]; they answer 503")
         if self._samples:
             self._invite()
+        if not (event.loaded or event.failed or event.asleep):
+            self._say("nothing is served yet; `tidegate apply -f FILE` adds a service")
         self._invited = True
         self._samples.clear()
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 COMMANDS = {
-    "serve": """Serve model files and directories on this machine.
+    "serve": """Serve models on this machine: files, directories of them, and services that manifests describe.
 
 Which runtime reads a file is found out from its name. HTTP is on port 8080, gRPC on 8081, the resource API on
 8082, metrics and health on 8083,
 all of them on 127.0.0.1 only. Ctrl-C or SIGTERM lets requests in flight end; once more ends at once.
 
     tidegate serve iris.joblib digits.onnx
+    tidegate serve service.yaml --state-directory state/
 """,
     "infer": """Ask a model that is being served.
 

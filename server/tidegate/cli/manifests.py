@@ -31,8 +31,23 @@ class Object:
         return label(self.kind, self.name)
 
 
+@dataclass(frozen=True)
+class Place:
+    """The namespace of what names none. ``named`` says whether it was asked for."""
+
+    namespace: str = "default"
+    named: bool = False
+
+
 def read_objects(session: Session, paths: Sequence[str]) -> list[Object]:
-    """The documents of files and directories, or of stdin (``-``).
+    """The documents of files and directories, or of stdin (``-``), for a server. Raises as ``read_documents``."""
+    if not paths:
+        raise Failure("there is no manifest", "-f FILE, -f DIRECTORY, or -f - for stdin", Exit.USAGE)
+    return read_documents(paths, Place(session.namespace, session.named), "sent")
+
+
+def read_documents(paths: Sequence[str], place: Place, deed: str) -> list[Object]:
+    """The documents of files and directories, or of stdin (``-``). ``deed`` is what is not done where one is at fault.
 
     Raises:
         Failure: one cannot be read, is at fault, or is meant for another namespace than the one that was asked for.
@@ -40,8 +55,6 @@ def read_objects(session: Session, paths: Sequence[str]) -> list[Object]:
     """
     from tidegate.cli.validate import judge, show, texts
 
-    if not paths:
-        raise Failure("there is no manifest", "-f FILE, -f DIRECTORY, or -f - for stdin", Exit.USAGE)
     objects: list[Object] = []
     documents = wrong = 0
     for source, data in texts(paths):
@@ -49,15 +62,15 @@ def read_objects(session: Session, paths: Sequence[str]) -> list[Object]:
             documents += 1
             kind = _kind(verdict.document.value)
             if kind is NAMESPACES:  # Kubernetes' own, whose schema is not ours
-                objects.append(_object(session, source, verdict.document.line(()), kind, verdict.document.value))
+                objects.append(_object(place, source, verdict.document.line(()), kind, verdict.document.value))
                 continue
             show(replace(verdict, warnings=(), notes=()), sys.stderr)  # of these the server tells
             if verdict.faults or kind is None:
                 wrong += 1
             else:
-                objects.append(_object(session, source, verdict.document.line(()), kind, verdict.document.value))
+                objects.append(_object(place, source, verdict.document.line(()), kind, verdict.document.value))
     if wrong:
-        raise Failure(f"{wrong} of {documents} document{'s' * (documents > 1)} at fault, nothing was sent")
+        raise Failure(f"{wrong} of {documents} document{'s' * (documents > 1)} at fault, nothing was {deed}")
     if not documents:
         raise Failure("there is no document in it", "a manifest begins with apiVersion and kind")
     _check_twice(objects)
@@ -71,19 +84,19 @@ def _kind(value: object) -> ResourceType | None:
     return next((each for each in known_types() if (each.api_version, each.kind) == meant), None)
 
 
-def _object(session: Session, source: str, line: int, kind: ResourceType, document: Document) -> Object:
+def _object(place: Place, source: str, line: int, kind: ResourceType, document: Document) -> Object:
     metadata = document.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise Failure(f"{source}:{line}: {kind.kind} has no name")
     named, namespace = metadata.get("namespace"), ""
     if kind.namespaced:
-        if named and session.named and named != session.namespace:
+        if named and place.named and named != place.namespace:
             raise Failure(
                 f"{source}:{line}: {kind.kind} '{shown(metadata['name'])}' is of namespace '{shown(named)}', "
-                f"and -n says '{shown(session.namespace)}'",
+                f"and -n says '{shown(place.namespace)}'",
                 "leave out one of them",
             )
-        namespace = str(named or session.namespace)
+        namespace = str(named or place.namespace)
         document = {**document, "metadata": {**metadata, "namespace": namespace}}
     document = {name: value for name, value in document.items() if name != "status"}  # the server's to write
     return Object(source, line, kind, metadata["name"], namespace, document)

@@ -42,7 +42,7 @@ CAN_SERVE = "`tidegate doctor` lists what this machine can serve"
 
 
 def serve(
-    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False)] = (),
+    paths: Annotated[tuple[Path, ...], Parameter(show_env_var=False, show_default=False)] = (),
     /,
     *,
     name: str = "",
@@ -51,31 +51,42 @@ def serve(
     output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
     options: Options = DEFAULTS,
 ) -> int:
-    """Serve model files and directories on this machine.
+    """Serve models on this machine: files, directories of them, and what manifests describe.
+
+    Without any it serves what is kept in --state-directory, and what `tidegate apply` gives it.
 
     Parameters
     ----------
     paths
-        Model files, and directories of models: DIR/NAME.joblib, or DIR/NAME/VERSION/FILE.
+        Model files, directories of models (DIR/NAME.joblib, or DIR/NAME/VERSION/FILE), and manifests (FILE.yaml).
     name
         The name to serve the only path under, instead of its own.
     untrusted
-        Refuse formats that can run code while they are read (pickle, joblib).
+        Refuse formats that can run code while they are read (pickle, joblib), of what these paths are and name.
     option
         NAME=VALUE, an option of the runtime that reads the models, for example providers=CUDAExecutionProvider.
         Once per option.
     output
         json writes what happens to stdout, too, one JSON object per line: first the addresses.
     """
-    if name and len(paths) != 1:
-        raise Failure("--name renames a single model", "give one FILE with it", Exit.USAGE)
     from tidegate.app.logs import LogSettings, configure
     from tidegate.cli.announce import announcer
+    from tidegate.cli.typed import is_manifest, typed_manifests
+
+    models = tuple(path for path in paths if not is_manifest(path))
+    manifests = tuple(path for path in paths if path not in models)
+    if name and (len(models) != 1 or manifests):
+        raise Failure("--name renames a single model", "give one FILE with it", Exit.USAGE)
 
     log = options.log
     configure(LogSettings(log.log_level, log.log_format, log.access_log), sys.stderr)
     settings = structs.replace(
-        settings_of(options), paths=paths, name=name or None, trusted=not untrusted, options=named_values(option)
+        settings_of(options),
+        paths=models,
+        manifests=typed_manifests(manifests),
+        name=name or None,
+        trusted=not untrusted,
+        options=named_values(option),
     )
     with announcer(output == "json", log.log_format == "json") as announce:
         code = _run(settings, announce)
@@ -214,6 +225,7 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
 
     import uvloop
 
+    from tidegate.app.manifests import ManifestsRefused
     from tidegate.app.memory import keep_freed_memory
     from tidegate.app.serve import serve as run_server
     from tidegate.gateway.address import CannotListen
@@ -228,6 +240,10 @@ def _run(settings: ServeSettings, announce: Callable[[Event], None]) -> int:
         raise Failure(str(error), "`--http-port 0` and its like take a free port") from error
     except Unusable as error:
         raise Failure(str(error), KEYS_OR_FILES) from error
+    except ManifestsRefused as error:
+        for place, message in error.faults:
+            print(f"{place}: error: {message}", file=sys.stderr)
+        raise Failure("the manifests cannot be stored, nothing was started") from error
     except ModelLoadFailed as error:
         raise Failure(error.message, CAN_SERVE) from error
     except (StateUnusable, StateUnavailable) as error:

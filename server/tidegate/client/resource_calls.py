@@ -26,6 +26,8 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 MANAGER = "tidegate"
 """Who the writes are by, in ``metadata.managedFields``."""
+SERVE = "tidegate-serve"
+"""Who those are by that a server begins with, of the manifests that it was started with."""
 PAGE = 500
 """Resources that a list is asked for at a time, as kubectl does."""
 _WARNING = re.compile(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"')

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from tidegate.control.lease import Lease
-from tidegate.control.running import Make, RunningRevision
+from tidegate.control.running import Make, Observer, RunningRevision
 from tidegate.protocol.errors import ShuttingDown
 from tidegate.replicas.log import Follower, Log, LogLine, LogSettings
 from tidegate.resources.actuator import RevisionId, Standing, Workload
@@ -29,9 +29,10 @@ class LocalActuatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 class LocalActuator:
     """Implements the Actuator, in one event loop. A revision of no replicas does not run."""
 
-    def __init__(self, make: Make, settings: LocalActuatorSettings) -> None:
+    def __init__(self, make: Make, settings: LocalActuatorSettings, observer: Observer | None = None) -> None:
         self._make = make
         self._settings = settings
+        self._observer = observer
         self._running: dict[RevisionId, RunningRevision] = {}
         self._tasks: dict[RevisionId, asyncio.Task[None]] = {}
         self._subscribers: list[Callable[[str, str], None]] = []
@@ -113,6 +114,7 @@ class LocalActuator:
             self._settings.ready_timeout,
             Log(self._settings.log),
             lambda: self._tell(revision),
+            self._observer,
         )
         self._running[revision] = running
         task = self._tasks[revision] = asyncio.create_task(running.run(), name=str(revision))

@@ -11,12 +11,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 from tidegate.control.formats import without_version
 from tidegate.control.lease import Lease
 from tidegate.control.model import Model
 from tidegate.control.offer import Offer
 from tidegate.protocol.errors import InternalError, TidegateError
+from tidegate.protocol.messages import ModelMetadata
 from tidegate.replicas.log import Log
 from tidegate.replicas.readiness import Readiness
 from tidegate.resources.actuator import Phase, Standing, Workload, version_of
@@ -26,6 +28,22 @@ log = logging.getLogger(__name__)
 
 Make = Callable[[Workload, Log], Awaitable[Model]]
 """Makes the model of a revision, without starting it; its replicas write to the log. Raises TidegateError."""
+
+
+class Observer(Protocol):
+    """Who is told what becomes of revisions, in the event loop and at once."""
+
+    def loaded(self, workload: Workload, seconds: float, metadata: ModelMetadata) -> None:
+        """It answers, so many seconds after it was made."""
+        ...
+
+    def failed(self, workload: Workload, error: TidegateError) -> None:
+        """It could not be made, or does not answer."""
+        ...
+
+    def unloaded(self, workload: Workload) -> None:
+        """It is gone, loaded or not; of one that failed that has been told."""
+        ...
 
 
 def standing_of(
@@ -55,7 +73,13 @@ class RunningRevision:
     """``wish`` says what it is to be; ``run`` is its task's work, and returns once nothing of it is left."""
 
     def __init__(
-        self, workload: Workload, make: Make, ready_timeout: float, output: Log, changed: Callable[[], None]
+        self,
+        workload: Workload,
+        make: Make,
+        ready_timeout: float,
+        output: Log,
+        changed: Callable[[], None],
+        observer: Observer | None = None,
     ) -> None:
         self.log = output
         self.lease: Lease | None = None
@@ -65,6 +89,7 @@ class RunningRevision:
         self._make = make
         self._ready_timeout = ready_timeout
         self._changed = changed
+        self._observer = observer
         self._turned = asyncio.Event()
         self._failure: TidegateError | None = None
         self._hurried = False
@@ -129,7 +154,7 @@ class RunningRevision:
         lease.model.resize(self.workload.replicas)  # it may have changed while the model was being made
         self._tell()
         try:
-            if await self._started(lease.model):
+            if await self._started(lease):
                 while True:
                     await self._until(lambda: not self.wanted)
                     if await self._drained(lease):
@@ -137,10 +162,14 @@ class RunningRevision:
         finally:
             self.lease = None  # nobody is led there any more, wished for again or not
             await lease.model.stop()
+            if self._failure is None and self._observer is not None:
+                self._observer.unloaded(self.workload)
             self._tell()
 
-    async def _started(self, model: Model) -> bool:
+    async def _started(self, lease: Lease) -> bool:
         """Start it, and return when that is over, well or not; False where it is wished for no more before it is."""
+        loop = asyncio.get_running_loop()
+        model, began = lease.model, loop.time()
         starting = asyncio.ensure_future(model.start(self._ready_timeout))
         while not await self._before(starting, lambda: not self.wanted):
             if not self.wanted:
@@ -150,6 +179,8 @@ class RunningRevision:
                 return False
         if (error := starting.exception()) is not None:
             self._fail(error)
+        elif self._observer is not None and lease.metadata is not None:  # else it sleeps
+            self._observer.loaded(self.workload, loop.time() - began, lease.metadata)
         return True
 
     async def _drained(self, lease: Lease) -> bool:
@@ -180,6 +211,8 @@ class RunningRevision:
             log.error("unexpected error while %s was started", self.workload.id, exc_info=error)
             error = InternalError()
         self._failure = error
+        if self._observer is not None:
+            self._observer.failed(self.workload, error)
         self._tell()
 
     def _turn(self) -> None:

@@ -8,6 +8,7 @@ a host or a path again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -23,6 +24,9 @@ REQUEST_ID = b"x-request-id"
 
 HOST = b"host"
 AUTHORITY = b":authority"
+_READ = frozenset((REVISION, HOST, AUTHORITY))
+LONGEST_HOST = 260
+"""Bytes of a DNS name and a port: what is longer is nobody's, and not remembered."""
 
 
 class ServiceName(NamedTuple):
@@ -78,14 +82,30 @@ def read_asked(
     identity: Identity | None = None,
 ) -> Asked:
     """What a request with these headers says."""
-    revision = first(headers, REVISION)
-    host = first(headers, AUTHORITY) or first(headers, HOST) or b""
+    host = authority = revision = None
+    for name, value in headers:  # once over all of them: this is on the way of every request
+        if name in _READ:
+            if name == HOST:
+                host = value if host is None else host
+            elif name == REVISION:
+                revision = value if revision is None else revision
+            else:
+                authority = value if authority is None else authority
+    named = authority or host or b""
     return Asked(
         headers,
         service,
-        host.partition(b":")[0].partition(b".")[0].decode("latin-1").lower(),
+        _first_label(named) if len(named) > LONGEST_HOST else _known_label(named),
         None if revision is None else revision.decode("latin-1"),
         request_id,
         chance,
         identity,
     )
+
+
+def _first_label(host: bytes) -> str:
+    return host.partition(b":")[0].partition(b".")[0].decode("latin-1").lower()
+
+
+_known_label = lru_cache(maxsize=1024)(_first_label)
+"""Most requests come by a few hosts. It is bounded, also in what one of them may hold."""

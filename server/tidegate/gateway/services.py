@@ -32,6 +32,8 @@ class Service(msgspec.Struct, frozen=True):
     salt: bytes
     sticky: bytes
     """The header that keeps a caller with one revision, b"" for none."""
+    only: Route | None = None
+    """The one revision of the split, where it has no more."""
 
     @classmethod
     def of(cls, traffic: Traffic, routes: Mapping[int, Route]) -> Service:
@@ -39,6 +41,7 @@ class Service(msgspec.Struct, frozen=True):
         it, and the others have its share in proportion."""
         running = {number: routes[number] for number in sorted(traffic.running) if number in routes}
         shares = [share for share in traffic.shares if share.percent and share.revision in running]
+        only = running[shares[0].revision] if len(shares) == 1 else None
         return cls(
             name=ServiceName(traffic.namespace, traffic.service),
             revisions=running,
@@ -48,6 +51,7 @@ class Service(msgspec.Struct, frozen=True):
             reason=traffic.reason or "none of its revisions runs",
             salt=salted(traffic.salt),
             sticky=traffic.sticky.lower().encode(),
+            only=only,
         )
 
     @property
@@ -66,11 +70,11 @@ class Service(msgspec.Struct, frozen=True):
         """
         if version or tag or asked.revision is not None:
             return self._named(version, tag, asked.revision)
+        if self.only is not None:
+            return self.only
         split = self.split
         if split is None:
             raise ModelNotReady(self.label, self.reason)
-        if len(split.revisions) == 1:
-            return self.revisions[split.revisions[0]]
         key = asked.key(self.sticky)
         return self.revisions[split.at(part_of(self.salt, key) if key else int(asked.chance * PARTS))]
 

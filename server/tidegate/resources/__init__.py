@@ -1,6 +1,5 @@
 """Resources: what is desired of the server, as Kubernetes shapes it, and the port to where it is kept. Pure.
 
 The pydantic models of the kinds are the one source: what a field means, its unit and its default, what KServe's fields
-become here, the CRDs, the pages and every message are read off them. Nothing in the running server uses them yet: the
-reconciler and the API that will are not written.
+become here, the CRDs, the pages and every message are read off them.
 """

@@ -3,7 +3,7 @@
 Every write is one entry of the *change log*, and its number is the ``resourceVersion`` of what was written: it grows,
 and is never given again. An *event* is another thing: what people are told about a resource.
 
-Nothing in the running server uses it yet. ``control.store`` keeps it in SQLite, ``tidegate.testing`` in memory.
+``control.store`` keeps it in SQLite, ``tidegate.testing`` in memory.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class JsonPatch(msgspec.Struct, frozen=True):
 
 
 Patch = MergePatch | JsonPatch
-"""Server-side apply would be a third: ``metadata.managedFields`` is kept as the data that it is."""
+"""Server-side apply is none of them: the API makes a replacement of it. ``metadata.managedFields`` is data here."""
 
 
 class Cascade(StrEnum):

@@ -21,6 +21,7 @@ from tidegate.control.api.application import ResourceApi
 from tidegate.control.api.audit import Record
 from tidegate.control.api.content import PatchType
 from tidegate.control.api.door import Door
+from tidegate.control.api.logs import LogSource
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.store.settings import StoreSettings
 from tidegate.identity.identity import LOCAL, Identity
@@ -70,12 +71,18 @@ class Api:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, *, door: Door | None = None, settings: ApiSettings | None = None, **store: Any
+        cls,
+        *,
+        door: Door | None = None,
+        settings: ApiSettings | None = None,
+        logs: LogSource | None = None,
+        **store: Any,
     ) -> AsyncIterator[Self]:
         """``store`` are settings of the store."""
         clock, audit = ManualClock(), Records()
         memory = MemoryStore(StoreSettings(**store), clock=clock)
-        app = ResourceApi(memory, settings, door=door or OpenDoor(), audit=audit, version="1.2.3", clock=clock)
+        door = door or OpenDoor()
+        app = ResourceApi(memory, settings, door=door, audit=audit, logs=logs, version="1.2.3", clock=clock)
         await app.prepare()
         api = cls(memory, clock, app, audit)
         try:

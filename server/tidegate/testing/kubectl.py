@@ -11,6 +11,7 @@ import asyncio
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from tidegate.testing.api import SERVICES
 from tidegate.testing.store import ManualClock, MemoryStore
 
 PATIENCE = 60.0
+OLDEST = (1, 27)
 ROSE = """
 apiVersion: tidegate.dev/v1
 kind: ModelService
@@ -57,6 +59,16 @@ FILES = {
     "bad.yaml": ROSE.replace("minReplicas: 1", "minReplicas: -1").replace("storageUri", "storageUrl"),
     "team.yaml": "apiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
 }
+
+
+def program() -> str:
+    """The kubectl on the PATH, "" where there is none that is new enough."""
+    found = shutil.which("kubectl")
+    if found is None:
+        return ""
+    told = subprocess.run([found, "version", "--client", "-o", "json"], capture_output=True, check=True).stdout
+    numbers = re.match(r"v(\d+)\.(\d+)", json.loads(told)["clientVersion"]["gitVersion"])
+    return found if numbers and (int(numbers[1]), int(numbers[2])) >= OLDEST else ""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -74,7 +74,9 @@ class ResourceApi:
         self._namespaces = Namespaces(store)
         self._pages = Pages(version, self.settings.min_compress_bytes)
         self._reader = Reader(store, clock)
-        self._writes = WriteVerbs(Writer(store, self._namespaces, self.settings, clock), self.settings, StoreSettings())
+        self.writer = Writer(store, self._namespaces, self.settings, clock)
+        """Who writes for it, for those in this process who write as its callers do."""
+        self._writes = WriteVerbs(self.writer, self.settings, StoreSettings())
         self._watches = Watches(self.settings.max_watches)
 
     async def prepare(self) -> None:

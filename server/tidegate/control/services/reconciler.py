@@ -25,7 +25,7 @@ from tidegate.control.services.actions import (
 )
 from tidegate.control.services.book import Book
 from tidegate.control.services.plan import Seen, plan
-from tidegate.control.services.resolutions import Resolutions
+from tidegate.control.services.resolutions import Resolutions, Unresolved
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
@@ -54,9 +54,10 @@ class Reconciler:
         forgotten: Callable[[RevisionId], None] = lambda revision: None,
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
+        unresolved: Unresolved | None = None,
     ) -> None:
         """``publish(traffic)``, ``withdraw(namespace, service)`` and ``forgotten(revision)``, of one that is no longer
-        kept and may still be ending, are called in the event loop, and do not wait."""
+        kept and may still be ending, are called in the event loop, as ``unresolved`` is, and do not wait."""
         self._store = store
         self._actuator = actuator
         self._publish = publish
@@ -66,7 +67,7 @@ class Reconciler:
         self._clock = clock
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
-        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock)
+        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
         self._published: dict[Name, Traffic] = {}
         self._books: dict[Name, tuple[str, Book]] = {}
         """What was decided when it was published last, for the service of a uid."""

@@ -18,6 +18,9 @@ from tidegate.resources.actuator import Resolver
 
 log = logging.getLogger(__name__)
 
+Unresolved = Callable[[Name, TidegateError], None]
+"""Is told in the event loop what cannot be resolved, of failures in a row that say the same only the first."""
+
 
 class Resolutions:
     """Everything is called in one event loop; ``changed(name)`` is called there when something was found out."""
@@ -28,7 +31,9 @@ class Resolutions:
         settings: ServiceSettings,
         changed: Callable[[Name], None],
         clock: Callable[[], float],
+        unresolved: Unresolved | None = None,
     ) -> None:
+        self._unresolved = unresolved
         self._resolver = resolver
         self._settings = settings
         self._changed = changed
@@ -110,6 +115,9 @@ class Resolutions:
     def _failed(self, place: tuple[Name, str], asked: Resolve, error: Exception) -> Resolution:
         known = error if isinstance(error, TidegateError) else InternalError()
         failures = self._failures[place] = self._failures.get(place, 0) + 1
+        before = self._told[place[0]][asked.track].failure
+        if self._unresolved is not None and before != known.message:
+            self._unresolved(place[0], known)
         now = self._clock()
         return Resolution(
             asked.request,

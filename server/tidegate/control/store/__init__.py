@@ -2,6 +2,4 @@
 
 ``operations`` decides over a ``Ledger``, in one transaction; ``local`` makes the port of it, and tells ``watchers``
 what was committed; ``sqlite`` is the ledger on disk. The fake of ``tidegate.testing`` differs in its ledger only.
-
-Nothing in the running server uses it yet: the reconciler and the API that will are not written.
 """
