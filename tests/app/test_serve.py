@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from tidegate.app.admin import AdminSettings
 from tidegate.app.events import Event, Leaving, Listening, Loaded, LoadFailed, Ready, Stopped
 from tidegate.app.models import find_models, told
 from tidegate.app.serve import address, serve
@@ -31,6 +32,7 @@ def settings(*paths: Path, grpc_port: int = 0, workers: Path | None = None) -> S
         GatewaySettings("0"),
         http=HttpSettings(port=0),
         grpc=GrpcSettings(port=grpc_port),
+        admin=AdminSettings(http=HttpSettings(port=0)),
         status=HttpSettings(port=0),
         replica=ReplicaSettings(directory=str(workers or "")),
     )
