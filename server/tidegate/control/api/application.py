@@ -118,7 +118,7 @@ class ResourceApi:
         page = self._pages.answer(request)
         if page is not None:
             return page
-        path = request.url.path
+        path = request.scope["path"]
         if path in (ACCESS, SELF):
             return await self._review(request, identity, path)
         wanted = None if self._logs is None else find_log(path, request.query_params)

@@ -29,7 +29,7 @@ class Pages:
             NotFound: there is no such group or version.
             MethodNotAllowed: it is to be changed.
         """
-        path = request.url.path.rstrip("/") or "/"
+        path = request.scope["path"].rstrip("/") or "/"
         page = self._page(request, path)
         if page is not None and request.method != "GET":
             raise MethodNotAllowed(f"{shown(request.method)} is not allowed for '{shown(path)}', expected GET")
@@ -67,7 +67,7 @@ class Pages:
             return self._json(request, openapi.index())
         found = openapi.document(path)
         if found is None:
-            raise NotFound(f"there is no '{shown(request.url.path, 160)}' here")
+            raise NotFound(f"there is no '{shown(request.scope['path'], 160)}' here")
         tag = f'"{openapi.digest(path)}"'
         if tag in request.headers.get("if-none-match", ""):
             return Response(b"", 304, {"etag": tag})
@@ -79,7 +79,7 @@ class Pages:
 
     def _known(self, request: Request, document: Document | None) -> Response:
         if document is None:
-            raise NotFound(f"there is no '{shown(request.url.path, 160)}' here")
+            raise NotFound(f"there is no '{shown(request.scope['path'], 160)}' here")
         return self._json(request, document)
 
     def _json(self, request: Request, document: Document, kind: str = "application/json") -> Response:
