@@ -7,6 +7,8 @@ with ServiceServer.start(state, "--trust", models) as server:
 
 from __future__ import annotations
 
+import random
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,11 +31,9 @@ class ServiceServer:
     """``serving`` is the process that runs now; every one of them has the same ports."""
 
     def __init__(self, words: list[str | Path]) -> None:
-        self._words = words
-        self.serving = Serving.start(*words)
+        self._words = [*words, *(word for port in PORTS for word in (f"--{port}-port", str(unclaimed())))]
+        self.serving = Serving.start(*self._words)
         self.serving.until("ready")
-        listening = self.serving.events[0]
-        self._words += [word for port in PORTS for word in (f"--{port}-port", listening[port].rpartition(":")[2])]
         self.http = httpx.Client(base_url=self.serving.url, trust_env=False, timeout=PATIENCE)
         self.admin = httpx.Client(base_url=self.serving.admin, trust_env=False, timeout=PATIENCE)
 
@@ -104,6 +104,18 @@ class ServiceServer:
 def collection_of(service: Document) -> str:
     """The path of the services of its kind."""
     return INFERENCE_SERVICES if service["kind"] == "InferenceService" else SERVICES
+
+
+def unclaimed() -> int:
+    """A free port that the kernel gives nobody by itself, so that it is free again when a server comes back."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as trying:
+            try:
+                trying.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def manifest(name: str, model: Path, form: str, **predictor: Any) -> Document:
