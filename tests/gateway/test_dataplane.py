@@ -11,12 +11,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from tidegate.gateway.access import Access
 from tidegate.gateway.addressee import PLAIN
 from tidegate.gateway.backend import ANYBODY, Caller, Readiness
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings, translated
 from tidegate.gateway.routes import Route, RouteTable
 from tidegate.gateway.services import Service
+from tidegate.identity.authenticator import Authenticator
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import (
     DeadlineExceeded,
@@ -28,6 +30,7 @@ from tidegate.protocol.errors import (
     Overloaded,
     RequestCancelled,
     ShuttingDown,
+    Unauthenticated,
 )
 from tidegate.protocol.messages import InferRequest, ModelMetadata
 from tidegate.protocol.tensors import Tensor
@@ -440,3 +443,13 @@ def test_a_service_that_is_not_ready_does_not_hold_the_server_up() -> None:
     assert isinstance(failing, IdentityBackend)
     failing.state = Readiness(False, "its process ended")
     assert plane.ready
+
+
+def test_who_was_not_asked_who_he_is_gets_nothing() -> None:
+    """Where callers are to be asked, a listener that does not do so opens nothing by it."""
+    guarded = plane(backend())
+    assert guarded.names(PLAIN) == ["m"]
+    guarded.access = Access(Authenticator())
+    for ask in (lambda: guarded.resolve("m", "", PLAIN), lambda: guarded.names(PLAIN), lambda: guarded.statistics()):
+        with pytest.raises(Unauthenticated):
+            ask()

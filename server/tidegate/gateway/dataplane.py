@@ -39,6 +39,7 @@ from tidegate.protocol.errors import (
     RequestCancelled,
     ShuttingDown,
     TidegateError,
+    Unauthenticated,
     Unsupported,
 )
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
@@ -154,9 +155,15 @@ class DataPlane:
         return self.table(asked, verb).resolve(model, version, asked)
 
     def table(self, asked: Asked, verb: Verb) -> RouteTable:
-        """All routes that whoever asks may do this with."""
-        if self.access is None or asked.identity is None:
+        """All routes that whoever asks may do this with.
+
+        Raises:
+            Unauthenticated: a listener has not asked who that is; nobody gets anything by that fault.
+        """
+        if self.access is None:
             return self.routes
+        if asked.identity is None:
+            raise Unauthenticated
         return self.access.table(self.routes, asked.identity, verb)
 
     def begin(self, asked: Asked) -> Bucket | None:
