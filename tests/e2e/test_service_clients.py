@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tidegate.testing.kubectl import program
 from tidegate.testing.service_server import SERVICES, ServiceServer, manifest, ready, split
 
 client: Any = pytest.importorskip("kubernetes.client", reason="the client 'kubernetes' is not installed")
+aio: Any = pytest.importorskip("kubernetes.aio", reason="the client 'kubernetes' is not installed")
 watch: Any = pytest.importorskip("kubernetes.watch", reason="the client 'kubernetes' is not installed")
 
 pytestmark = pytest.mark.e2e
@@ -89,6 +91,28 @@ def test_the_python_client_runs_a_service(server: ServiceServer, models: Path) -
         server.until("iris", lambda status: status.get("replicas") == 2)
         api.delete_namespaced_custom_object(**PLACE, name="iris")
     assert server.admin.get(f"{SERVICES}/iris").status_code == 404
+
+
+def test_the_asynchronous_client_runs_a_service(server: ServiceServer, models: Path) -> None:
+    """The same by kubernetes.aio."""
+
+    async def run() -> None:
+        configuration = aio.client.Configuration(host=server.serving.admin)
+        async with aio.client.ApiClient(configuration) as connection:
+            api = aio.client.CustomObjectsApi(connection)
+            await api.create_namespaced_custom_object(**PLACE, body=manifest("tulip", models / "a.fake.json", "fake"))
+            async with aio.watch.Watch() as watched:
+                async for event in watched.stream(api.list_namespaced_custom_object, **PLACE, timeout_seconds=60):
+                    told = event["object"]
+                    if told["metadata"]["name"] == "tulip" and ready(told.get("status", {})):
+                        break
+            assert asked(server, "tulip", "x") == 200
+            await api.patch_namespaced_custom_object_scale(**PLACE, name="tulip", body={"spec": {"replicas": 2}})
+            await asyncio.to_thread(server.until, "tulip", lambda status: status.get("replicas") == 2)
+            await api.delete_namespaced_custom_object(**PLACE, name="tulip")
+
+    asyncio.run(run())
+    assert server.admin.get(f"{SERVICES}/tulip").status_code == 404
 
 
 def asked(server: ServiceServer, model: str, name: str) -> int:
