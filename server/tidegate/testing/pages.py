@@ -170,6 +170,8 @@ class Reader:
             try:
                 printed = _read(screen.fileno())
                 process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                raise AssertionError(f"$ {command}\n{printed}\n--- and it does not end") from None
             finally:
                 process.kill()
                 process.wait()
