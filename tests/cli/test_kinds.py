@@ -9,7 +9,7 @@ from tidegate.cli.kinds import Named, find_types, known_types, read_kinds, read_
 from tidegate.client import ResourceType
 
 TYPES = (*known_types(), ResourceType("x.dev", "v1", "widgets", "Widget", categories=("all",)))
-SERVICE, REVISION, KSERVE = TYPES[0], TYPES[1], TYPES[2]
+SERVICE, REVISION, _, _, KSERVE = TYPES[:5]
 
 
 @pytest.mark.parametrize(

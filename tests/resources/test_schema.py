@@ -191,7 +191,8 @@ def test_every_path_has_an_explanation(section: type[Section]) -> None:
     [
         (
             "",
-            "there is no kind ''; known are ModelService, ServingRevision, InferenceService, ServingRuntime, "
+            "there is no kind ''; known are ModelService, ServingRevision, ServingRollout, ServingJob, "
+            "InferenceService, ServingRuntime, "
             "ClusterServingRuntime",
         ),
         ("modelservce", "there is no kind 'modelservce'; did you mean modelservice?"),

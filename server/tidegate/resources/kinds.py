@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.metadata import Resource
 from tidegate.resources.model_service import ModelService
+from tidegate.resources.serving_job import ServingJob
 from tidegate.resources.serving_revision import ServingRevision
+from tidegate.resources.serving_rollout import ServingRollout
 from tidegate.resources.serving_runtime import ClusterServingRuntime, ServingRuntime
 
 OURS = "tidegate.dev"
@@ -39,6 +41,8 @@ class Kind:
 KINDS = (
     Kind(OURS, "v1", "ModelService", "modelservices", ("msvc",), True, ModelService),
     Kind(OURS, "v1", "ServingRevision", "servingrevisions", ("srev",), True, ServingRevision),
+    Kind(OURS, "v1", "ServingRollout", "servingrollouts", ("srol",), True, ServingRollout),
+    Kind(OURS, "v1", "ServingJob", "servingjobs", ("sjob",), True, ServingJob),
     Kind(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",), True, InferenceService),
     Kind(KSERVE, "v1alpha1", "ServingRuntime", "servingruntimes", (), True, ServingRuntime),
     Kind(KSERVE, "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", (), False, ClusterServingRuntime),

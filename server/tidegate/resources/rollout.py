@@ -65,6 +65,44 @@ class Outputs(Section):
 
     max_different: Fraction
     """Share of requests whose outputs may differ. Asks for a shadow phase before the first step."""
+    tolerance: Tolerance | None = None
+    """How far numbers may be apart before they differ; without it not at all."""
+
+
+class Webhook(Section):
+    """Any HTTP endpoint, signed by Standard Webhooks."""
+
+    url: Uri
+    """Where it is sent."""
+    secret_ref: str | None = None
+    """Name of the secret that it is signed with; without it, it is not signed."""
+
+
+class PrometheusQuery(Section):
+    """A question to a Prometheus server."""
+
+    url: Uri
+    """The server: http://HOST:9090."""
+    query: str
+    """PromQL whose result is one number; {service}, {namespace}, {stable} and {canary} stand for the rollout: the
+    service's name, its namespace, and the numbers of both revisions."""
+    min: Annotated[float, Real(-1e300)] | None = None
+    """Least value that is well; without it there is none."""
+    max: Annotated[float, Real(-1e300)] | None = None
+    """Largest value that is well; without it there is none."""
+
+
+class Check(Section):
+    """A check of your own: exactly one of webhook and prometheus."""
+
+    name: Quoted
+    """What verdicts call it."""
+    webhook: Webhook | None = None
+    """A POST of the rollout's state, answered with {"outcome": "pass", "message": "…"}; or fail, or undecided."""
+    prometheus: PrometheusQuery | None = None
+    """A number that must lie within bounds."""
+    interval: Seconds | None = None
+    """How often it is asked; without it 10s."""
 
 
 class Analysis(Section):
@@ -78,6 +116,8 @@ class Analysis(Section):
     """Requests whose answers are known, before the first step; without it there are none."""
     outputs: Outputs | None = None
     """Outputs against those of the stable revision; without it they are not compared."""
+    checks: list[Check] = []
+    """Checks of your own, asked in each phase; every one of them must pass."""
     min_samples: Count = 200
     """Requests to the new revision before a step can be passed."""
     timeout: Seconds | None = None
@@ -123,15 +163,6 @@ class Teams(Section):
 
     secret_ref: str
     """Name of the secret that has the workflow's URL."""
-
-
-class Webhook(Section):
-    """Any HTTP endpoint, signed by Standard Webhooks."""
-
-    url: Uri
-    """Where it is sent."""
-    secret_ref: str | None = None
-    """Name of the secret that it is signed with; without it, it is not signed."""
 
 
 class Channel(Section):

@@ -124,11 +124,14 @@ class Real(Scalar):
     def expected(self) -> str:  # type: ignore[override]  # said of the bounds
         if self.most < 1e300:
             return f"a number from {self.least:g} to {self.most:g}"
+        if self.least <= -1e300:
+            return "a number"
         return f"a number of at least {self.least:g}"
 
     @property
     def schema(self) -> Mapping[str, Any]:
-        return {"type": "number", "minimum": self.least} | ({"maximum": self.most} if self.most < 1e300 else {})
+        least = {"minimum": self.least} if self.least > -1e300 else {}
+        return {"type": "number"} | least | ({"maximum": self.most} if self.most < 1e300 else {})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.float_schema(strict=True, ge=self.least, le=self.most, allow_inf_nan=False)

@@ -117,6 +117,35 @@ class Event(msgspec.Struct, frozen=True):
     last: float
 
 
+class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a resource: a CloudEvent in the log, an ``Event`` for people, a message to channels.
+
+    Its ``id`` makes it one: told twice, it is kept and sent once.
+    """
+
+    id: str
+    """Unique for ever, and the same however often it is told: ``UID of the service/rollout 3/7``."""
+    type: str
+    """What people filter by: ``rollout.succeeded``, ``model.failed``."""
+    about: Key
+    uid: str
+    severity: Severity
+    reason: str
+    """One word, for the Event: ``RolloutSucceeded``."""
+    message: str
+    """One sentence."""
+    time: float
+    """Seconds since 1970."""
+    data: dict[str, Any] = {}
+    """What programs read: numbers, revisions, verdicts. Plain JSON."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """To whom an occurrence is to be sent: a channel as the manifest has it (``resources.rollout.Channel``)."""
+
+    channel: dict[str, Any]
+
+
 class Store(Protocol):
     """Documents that it takes are not changed and not kept; those that it gives belong to who gets them.
 
@@ -210,4 +239,11 @@ class Store(Protocol):
 
     async def events(self, about: Key | None = None, *, limit: int = 500) -> Sequence[Event]:
         """What was told, the latest first."""
+        ...
+
+    async def tell(self, occurrence: Occurrence, deliveries: Sequence[Delivery] = ()) -> bool:
+        """Keep what happened, record its Event, and put its deliveries into the outbox: all of it, or nothing.
+
+        Returns whether it is new; what was told before is not told again, for as long as the log remembers it.
+        """
         ...

@@ -32,3 +32,9 @@ class Traffic(msgspec.Struct, frozen=True):
     sticky: str = ""
     """The header whose value keeps a caller with one revision, in lower case; "" for none."""
     reason: str = ""
+    shadow: int = 0
+    """The revision that gets copies of requests, beside what answers them; 0 for none. It is among ``running``."""
+    tolerance: tuple[float, float] = (0.0, 0.0)
+    """rtol and atol: how far numbers of a copy's outputs may be from the caller's before they differ."""
+    observed: tuple[int, ...] = ()
+    """Revisions whose requests are looked at closely (``analysis.observation``), for as long as they stand here."""

@@ -26,7 +26,7 @@ async def test_aggregated_discovery_comes_under_its_own_media_type(accept: str, 
         assert reply.headers["content-type"] == expected
         found = {item["metadata"]["name"]: item["versions"] for item in reply.json()["items"]}
         assert list(found) == ["tidegate.dev", "serving.kserve.io"]
-        [services, revisions] = found["tidegate.dev"][0]["resources"]
+        [services, *ours] = found["tidegate.dev"][0]["resources"]
         assert (services["resource"], services["scope"], services["shortNames"]) == (
             "modelservices",
             "Namespaced",
@@ -36,7 +36,7 @@ async def test_aggregated_discovery_comes_under_its_own_media_type(accept: str, 
             ("status", "ModelService"),
             ("scale", "Scale"),
         ]
-        assert revisions["verbs"] == ["get", "list", "watch"]
+        assert [each["verbs"] for each in ours] == [["get", "list", "watch"]] * 3
         core = (await api.ask("GET", "/api", accept=accept)).json()
         assert [item["metadata"]["name"] for item in core["items"]] == [""]
 
@@ -56,6 +56,8 @@ async def test_the_older_form_says_the_same() -> None:
             "modelservices/status",
             "modelservices/scale",
             "servingrevisions",
+            "servingrollouts",
+            "servingjobs",
         ]
         assert rows[2]["group"] == "autoscaling"
         assert [row["name"] for row in (await api.got("/api/v1"))["resources"]] == ["namespaces", "events"]

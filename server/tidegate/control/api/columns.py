@@ -114,6 +114,20 @@ def _digest(document: Document, now: float) -> Cell:
     return str(digest).removeprefix("sha256:")[:12] if digest else None
 
 
+def _step(document: Document, now: float) -> Cell:
+    step, steps = at(document, "status", "step"), at(document, "status", "steps")
+    return f"{step}/{steps}" if step and steps else None
+
+
+def _subject(document: Document, now: float) -> Cell:
+    return f"{str(at(document, 'spec', 'subject', 'kind')).lower()}/{at(document, 'spec', 'subject', 'name')}"
+
+
+def _progress(document: Document, now: float) -> Cell:
+    progress = at(document, "status", "progress")
+    return f"{100 * progress:.0f}%" if isinstance(progress, int | float) else None
+
+
 def _formats(document: Document, now: float) -> Cell:
     return ",".join(str(each.get("name")) for _, each in parts(document, "spec", "supportedModelFormats")) or None
 
@@ -193,6 +207,28 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
         AGE,
         Column("Track", _at("spec", "track"), "The canary that it is of.", wide=True),
         Column("Runtime", _at("spec", "resolved", "runtime"), "Who reads the model.", wide=True),
+    ),
+    "ServingRollout": (
+        NAME,
+        Column("Service", _at("spec", "service", "name"), "Whose rollout it is."),
+        Column("Revision", _at("spec", "revision"), "The revision that is to take over.", type="integer"),
+        Column("Strategy", _at("spec", "strategy"), "How."),
+        Column("Phase", _at("status", "phase"), "How far it is."),
+        Column("Step", _step, "Which step, of how many."),
+        Column("Weight", _at("status", "weight"), "Per cent of the traffic that it gives.", type="integer"),
+        AGE,
+        Column("Stable", _at("spec", "stable"), "The revision before.", type="integer", wide=True),
+        Column("Message", _at("status", "message"), "Why, in a sentence.", wide=True),
+    ),
+    "ServingJob": (
+        NAME,
+        Column("Type", _at("spec", "type"), "What is done."),
+        Column("Subject", _subject, "For what."),
+        Column("State", _at("status", "state"), "How it stands."),
+        Column("Place", _at("status", "place"), "Of what waits: how many go before it, and itself.", type="integer"),
+        Column("Progress", _progress, "How much is done, where that is known."),
+        AGE,
+        Column("Message", _at("status", "message"), "In a sentence.", wide=True),
     ),
     "ServingRuntime": _RUNTIME,
     "ClusterServingRuntime": _RUNTIME,

@@ -63,7 +63,7 @@ class Served(msgspec.Struct, frozen=True):
 
 
 def _served(kind: Kind) -> Served:
-    written_by_us = kind.name == "ServingRevision"
+    written_by_us = kind.name in ("ServingRevision", "ServingRollout", "ServingJob")
     parts = []
     if kind.name in ("ModelService", "InferenceService"):
         parts.append(Subresource("status", kind.group, kind.version, kind.name))
