@@ -31,3 +31,11 @@ class Verdict(msgspec.Struct, frozen=True):
     """``errors 5.1 % vs 0.2 %, n = 412: more than 1 % above the stable revision``."""
     numbers: Mapping[str, float] = {}
     """What the sentence is made of, by name: for events, metrics and programs."""
+
+
+def percent(share: float) -> str:
+    """``0.21 %``."""
+    if 0.0 < share < 0.0001:
+        return "< 0.01 %"
+    shown = f"{100.0 * share:.2f}" if share < 0.1 else f"{100.0 * share:.1f}"
+    return f"{shown.rstrip('0').rstrip('.')} %"
