@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tidegate.testing.stores import KIND
 pytestmark = pytest.mark.e2e
 
 WRITER = Path(__file__).with_name("crash_writer.py")
+TELLER = Path(__file__).with_name("telling_writer.py")
 LONGEST = 0.01
 """Seconds at most between the last acknowledgement that is waited for and the kill: several writes."""
 
@@ -100,6 +102,45 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
 def test_what_was_acknowledged_survives_300_times(tmp_path: Path) -> None:
     """The same, 300 times."""
     kill_often(tmp_path / "state", 300, seed=int.from_bytes(os.urandom(4)))
+
+
+async def sent_from(directory: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """The log, and all that its outbox has to send, taken out as it would be sent."""
+    async with await SqliteStore.open(directory) as store:
+        log = [told.occurrence.id for told in (await store.occurrences(limit=10_000)).items]
+        sent = []
+        while due := (await store.outbox(time.time() + 1.0, 10)).due:
+            for unsent in due:
+                sent.append((unsent.channel["slack"]["secretRef"], unsent.occurrence.id))
+                await store.delivered(unsent.number)
+    return log, sent
+
+
+def test_what_was_told_is_sent_after_kill_9(tmp_path: Path) -> None:
+    """Killed between telling and sending, ten times: each occurrence in the log is to be sent once to each channel, in
+    order, and none that was acknowledged is missing."""
+    chance = random.Random(2)
+    expected: list[str] = []
+    sent: list[tuple[str, str]] = []
+    for _ in range(10):
+        process = subprocess.Popen(
+            [sys.executable, TELLER, tmp_path / "state", str(len(expected))], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        acknowledged = [process.stdout.readline() for _ in range(chance.randrange(1, 10))]
+        select.select([], [], [], chance.uniform(0, LONGEST))
+        process.kill()
+        acknowledged += process.stdout.readlines()
+        process.stdout.close()
+        process.wait()
+        log, more = asyncio.run(sent_from(tmp_path / "state"))
+        sent += more
+        known = len(expected) + sum(line.endswith("\n") for line in acknowledged)
+        assert known <= len(log) <= known + 1  # one was under way: it is there whole, or not at all
+        expected = [str(number) for number in range(len(log))]
+        assert log == expected
+    for channel in ("one", "two"):
+        assert [identity for to, identity in sent if to == channel] == expected
 
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:

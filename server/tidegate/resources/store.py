@@ -146,6 +146,42 @@ class Delivery(msgspec.Struct, frozen=True):
     channel: dict[str, Any]
 
 
+class Told(msgspec.Struct, frozen=True):
+    """An occurrence in the log. Its ``number`` grows and is never given again: what came later has a larger one."""
+
+    number: int
+    occurrence: Occurrence
+
+
+class Telling(msgspec.Struct, frozen=True):
+    """A part of the log of occurrences, in its order. Whoever reads on after ``position`` misses nothing."""
+
+    items: list[Told]
+    position: int
+
+
+class Unsent(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery that waits in the outbox. Its ``lane`` has all those to one channel, which go one after the other."""
+
+    number: int
+    lane: str
+    occurrence: Occurrence
+    channel: dict[str, Any]
+    attempts: int
+    """How often it was tried in vain."""
+
+
+class Outbox(msgspec.Struct, frozen=True):
+    """What is to be sent now: of each lane the first. ``then`` is when the next will be due, None where nothing waits.
+
+    Whatever is told after ``position`` can change that; ``Store.told_after`` waits for it.
+    """
+
+    due: list[Unsent]
+    then: float | None
+    position: int
+
+
 class Store(Protocol):
     """Documents that it takes are not changed and not kept; those that it gives belong to who gets them.
 
@@ -244,6 +280,49 @@ class Store(Protocol):
     async def tell(self, occurrence: Occurrence, deliveries: Sequence[Delivery] = ()) -> bool:
         """Keep what happened, record its Event, and put its deliveries into the outbox: all of it, or nothing.
 
-        Returns whether it is new; what was told before is not told again, for as long as the log remembers it.
+        Returns whether it is new; what was told before is not told again, for as long as the log remembers it. Both
+        log and outbox are bounded in number and age. What leaves the outbox because of that is a Warning about its
+        resource, ``NotificationFailed``; where there are too many, the oldest of the longest lane leaves.
+
+        Raises:
+            InvalidResource: it cannot be kept, or its reason is no word.
+            PayloadTooLarge: it is too large.
         """
+        ...
+
+    async def occurrences(self, *, since: int | None = 0, limit: int = 500, namespace: str | None = None) -> Telling:
+        """What was told after a position: 0 begins with the first that is kept; with None it is the last ``limit``.
+
+        Raises:
+            InvalidRequest: the limit is no count.
+            ResourceExpired: not all that was told after ``since`` is kept, or it is above the newest.
+        """
+        ...
+
+    async def told_after(self, position: int) -> None:
+        """Return once anything was told after a position, in whatever namespace; at once if it was.
+
+        Raises:
+            ShuttingDown: the store closes before.
+        """
+        ...
+
+    async def outbox(self, now: float, limit: int) -> Outbox:
+        """What is due, the longest due first, at most ``limit`` of it. It stays until it is told what became of it."""
+        ...
+
+    async def delivered(self, number: int) -> None:
+        """A delivery has arrived and leaves the outbox. One that is there no more is passed over, here and below."""
+        ...
+
+    async def postponed(self, number: int, until: float, why: str, *, warn: bool = False) -> bool:
+        """A delivery was tried in vain, and is due again ``until``. With ``warn`` that is a Warning about its resource,
+        ``NotificationDelayed``. One that is too old by then leaves the outbox, as it does with ``failed``.
+
+        Returns whether it stays.
+        """
+        ...
+
+    async def failed(self, number: int, why: str) -> None:
+        """A delivery leaves the outbox, with a Warning about its resource, ``NotificationFailed``, which says why."""
         ...

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import msgspec
 
-from tidegate.control.store.ledger import Entry, Ledger
+from tidegate.control.store.ledger import Entry, Ledger, Waiting
 from tidegate.control.store.local import LocalStore, Work
 from tidegate.control.store.settings import StoreSettings
 from tidegate.protocol.errors import ShuttingDown
@@ -50,6 +51,14 @@ class _Held(msgspec.Struct, frozen=True):
     document: bytes
 
 
+class _Told(msgspec.Struct, frozen=True):
+    number: int
+    identity: str
+    at: float
+    namespace: str
+    occurrence: bytes
+
+
 class MemoryLedger:
     """See ``Ledger``. ``copy`` is what a transaction goes back to."""
 
@@ -58,11 +67,17 @@ class MemoryLedger:
         self._objects: dict[Key, _Held] = {}
         self._log: list[Entry] = []
         self._events: dict[tuple[Key, str, str, str], Event] = {}
+        self._newest_told = 0
+        self._told: list[_Told] = []
+        self._sent = 0
+        self._outbox: dict[int, Waiting] = {}
 
     def copy(self) -> MemoryLedger:
         other = MemoryLedger()
         other._version = self._version
         other._objects, other._log, other._events = self._objects.copy(), self._log.copy(), self._events.copy()
+        other._newest_told, other._told = self._newest_told, self._told.copy()
+        other._sent, other._outbox = self._sent, self._outbox.copy()
         return other
 
     def newest(self) -> int:
@@ -130,6 +145,68 @@ class MemoryLedger:
         kept = sorted(kept, key=lambda item: item[1].last)[-most:]
         self._events = {key: event for key, event in self._events.items() if (key, event) in kept}
 
+    def newest_told(self) -> int:
+        return self._newest_told
+
+    def told_floor(self) -> int:
+        return self._told[0].number - 1 if self._told else self._newest_told
+
+    def is_told(self, identity: str) -> bool:
+        return any(told.identity == identity for told in self._told)
+
+    def put_told(self, identity: str, at: float, namespace: str, occurrence: bytes) -> int:
+        self._newest_told += 1
+        self._told.append(_Told(self._newest_told, identity, at, namespace, occurrence))
+        return self._newest_told
+
+    def told(self, namespace: str | None, after: int, limit: int) -> list[tuple[int, bytes]]:
+        return [row for row in self._of(namespace) if row[0] > after][:limit]
+
+    def last_told(self, namespace: str | None, limit: int) -> list[tuple[int, bytes]]:
+        return self._of(namespace)[-limit:]
+
+    def trim_told(self, most: int, since: float) -> None:
+        del self._told[: max(0, len(self._told) - most)]
+        while self._told and self._told[0].at < since:
+            del self._told[0]
+
+    def put_waiting(self, lane: str, at: float, occurrence: bytes, channel: bytes) -> None:
+        self._sent += 1
+        self._outbox[self._sent] = Waiting(self._sent, lane, at, at, 0, occurrence, channel)
+
+    def waiting(self, number: int) -> Waiting | None:
+        return self._outbox.get(number)
+
+    def postpone(self, number: int, due: float) -> None:
+        row = self._outbox[number]
+        self._outbox[number] = msgspec.structs.replace(row, due=due, attempts=row.attempts + 1)
+
+    def drop(self, number: int) -> None:
+        self._outbox.pop(number, None)
+
+    def heads_due(self, now: float, limit: int) -> list[Waiting]:
+        return sorted((row for row in self._heads() if row.due <= now), key=lambda row: (row.due, row.number))[:limit]
+
+    def next_due(self, now: float) -> float | None:
+        return min((row.due for row in self._heads() if row.due > now), default=None)
+
+    def surplus(self, most: int, since: float) -> list[Waiting]:
+        old = [row for row in self._outbox.values() if row.at < since]
+        young = [row for row in self._outbox.values() if row.at >= since]
+        if len(young) > most:
+            [(longest, _)] = Counter(row.lane for row in young).most_common(1)  # of several the one that began first
+            old += [row for row in young if row.lane == longest][: len(young) - most]
+        return old
+
+    def _of(self, namespace: str | None) -> list[tuple[int, bytes]]:
+        return [(told.number, told.occurrence) for told in self._told if namespace in (None, told.namespace)]
+
+    def _heads(self) -> list[Waiting]:
+        heads: dict[str, Waiting] = {}
+        for row in self._outbox.values():
+            heads.setdefault(row.lane, row)
+        return list(heads.values())
+
 
 class MemoryStore(LocalStore):
     """State that goes with the object."""
@@ -142,7 +219,7 @@ class MemoryStore(LocalStore):
         new_uid: Callable[[], str] | None = None,
     ) -> None:
         clock, new_uid = clock or ManualClock(), new_uid or NumberedUids()
-        super().__init__(settings or StoreSettings(), clock=clock, new_uid=new_uid, newest=FIRST)
+        super().__init__(settings or StoreSettings(), clock=clock, new_uid=new_uid, newest=FIRST, newest_told=0)
         self._ledger = MemoryLedger()
         self._closed = False
 
@@ -157,10 +234,10 @@ class MemoryStore(LocalStore):
     async def _write(self, work: Work[T], keep: bool) -> T:
         await self._turn()
         ledger = self._ledger.copy()
-        answer, entries = work(ledger)
+        answer, committed = work(ledger)
         if keep:
             self._ledger = ledger
-            self._watchers.publish(entries)
+            self._publish(committed)
         return answer
 
     async def _turn(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 from tidegate.control.store.settings import StoreSettings
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.resources.document import Document, GroupKind, Key
-from tidegate.resources.store import Change, ChangeType, Store
+from tidegate.resources.store import Change, ChangeType, Occurrence, Severity, Store
 from tidegate.testing.store import ManualClock, MemoryStore, NumberedUids
 
 P = ParamSpec("P")
@@ -77,6 +77,20 @@ def service(name: str = "iris", *, namespace: str = "default", spec: object = No
 
 def key(name: str = "iris", namespace: str = "default") -> Key:
     return Key(KIND, namespace, name)
+
+
+def occurrence(identity: str = "uid/rollout 1/1", **fields: Any) -> Occurrence:
+    """Something that happened to the service, with some of its fields otherwise."""
+    told: dict[str, Any] = {
+        "type": "rollout.succeeded",
+        "about": key(),
+        "uid": "u",
+        "severity": Severity.NORMAL,
+        "reason": "RolloutSucceeded",
+        "message": "revision 2 has all of the traffic",
+        "time": 1_800_000_000.0,
+    }
+    return Occurrence(id=identity, **told | fields)
 
 
 def owned_by(*owners: Document) -> list[Document]:

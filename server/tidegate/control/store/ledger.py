@@ -28,6 +28,25 @@ class Entry(msgspec.Struct, frozen=True):
     new: bytes
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A row of the outbox: what is to be sent, told ``at`` a time, due at another."""
+
+    number: int
+    lane: str
+    at: float
+    due: float
+    attempts: int
+    occurrence: bytes
+    channel: bytes
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """What others are told of a transaction, once it is done: its entries, and the newest occurrence if it has one."""
+
+    entries: list[Entry]
+    told: int | None = None
+
+
 class Ledger(Protocol):
     """One transaction. What it reads is of one instant, and its own writes."""
 
@@ -79,6 +98,60 @@ class Ledger(Protocol):
 
     def trim_events(self, most: int, since: float) -> None:
         """Forget events that did not happen since then, and the oldest over a number."""
+        ...
+
+    def newest_told(self) -> int:
+        """The number of the last occurrence that ever was; 0 before the first."""
+        ...
+
+    def told_floor(self) -> int:
+        """The lowest number after which every occurrence is still in the log."""
+        ...
+
+    def is_told(self, identity: str) -> bool:
+        """Whether the log has an occurrence of this id."""
+        ...
+
+    def put_told(self, identity: str, at: float, namespace: str, occurrence: bytes) -> int:
+        """Write an occurrence; returns its number."""
+        ...
+
+    def told(self, namespace: str | None, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """The first occurrences after a number."""
+        ...
+
+    def last_told(self, namespace: str | None, limit: int) -> list[tuple[int, bytes]]:
+        """The last occurrences, in the log's order."""
+        ...
+
+    def trim_told(self, most: int, since: float) -> None:
+        """Forget occurrences from before a time, and the oldest over a number."""
+        ...
+
+    def put_waiting(self, lane: str, at: float, occurrence: bytes, channel: bytes) -> None:
+        """Put a delivery into the outbox, due at once."""
+        ...
+
+    def waiting(self, number: int) -> Waiting | None: ...
+
+    def postpone(self, number: int, due: float) -> None:
+        """Write that a delivery was tried once more, and when it is due again."""
+        ...
+
+    def drop(self, number: int) -> None:
+        """Take a delivery out of the outbox."""
+        ...
+
+    def heads_due(self, now: float, limit: int) -> list[Waiting]:
+        """The first delivery of each lane, as far as it is due; the longest due first."""
+        ...
+
+    def next_due(self, now: float) -> float | None:
+        """When the first delivery of any lane will be due that is not yet."""
+        ...
+
+    def surplus(self, most: int, since: float) -> list[Waiting]:
+        """Deliveries from before a time, and, over a number, the oldest of the longest lane, one after the other."""
         ...
 
 

@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from tidegate.control.store.ledger import Entry, Ledger
+from tidegate.control.store.ledger import Committed, Entry, Ledger
 from tidegate.control.store.listing import missed, page
 from tidegate.control.store.operations import Operations
+from tidegate.control.store.pulse import Pulse
 from tidegate.control.store.settings import StoreSettings
+from tidegate.control.store.telling import outbox, telling
 from tidegate.control.store.watch import Watch
 from tidegate.control.store.watchers import Watchers
 from tidegate.protocol.errors import InvalidRequest, ResourceNotFound, ShuttingDown
@@ -22,17 +24,21 @@ from tidegate.resources.store import (
     ANY,
     Cascade,
     Change,
+    Delivery,
     Event,
+    Occurrence,
+    Outbox,
     Page,
     Patch,
     Preconditions,
     Query,
     Severity,
+    Telling,
 )
 
 T = TypeVar("T")
-Work = Callable[[Ledger], tuple[T, list[Entry]]]
-"""What is done in one transaction: its answer, and what it appended to the log."""
+Work = Callable[[Ledger], tuple[T, Committed]]
+"""What is done in one transaction: its answer, and what others are told of it."""
 
 
 def new_uid() -> str:
@@ -49,11 +55,13 @@ class LocalStore(ABC):
         clock: Callable[[], float] = time.time,
         new_uid: Callable[[], str] = new_uid,
         newest: int,
+        newest_told: int,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._new_uid = new_uid
         self._watchers = Watchers(newest)
+        self._pulse = Pulse(newest_told)
 
     @abstractmethod
     async def _read(self, work: Callable[[Ledger], T]) -> T:
@@ -116,6 +124,29 @@ class LocalStore(ABC):
             raise InvalidRequest(f"limit is {limit}, expected a number of events above 0")
         return await self._read(lambda ledger: ledger.events(about, limit))
 
+    async def tell(self, occurrence: Occurrence, deliveries: Sequence[Delivery] = ()) -> bool:
+        return await self._transact(lambda operations: operations.tellings.tell(occurrence, deliveries), keep=True)
+
+    async def occurrences(self, *, since: int | None = 0, limit: int = 500, namespace: str | None = None) -> Telling:
+        return await self._read(lambda ledger: telling(ledger, since, limit, namespace))
+
+    async def told_after(self, position: int) -> None:
+        await self._pulse.beyond(position)
+
+    async def outbox(self, now: float, limit: int) -> Outbox:
+        return await self._read(lambda ledger: outbox(ledger, now, limit))
+
+    async def delivered(self, number: int) -> None:
+        await self._transact(lambda operations: operations.tellings.delivered(number), keep=True)
+
+    async def postponed(self, number: int, until: float, why: str, *, warn: bool = False) -> bool:
+        return await self._transact(
+            lambda operations: operations.tellings.postponed(number, until, why, warn), keep=True
+        )
+
+    async def failed(self, number: int, why: str) -> None:
+        await self._transact(lambda operations: operations.tellings.failed(number, why), keep=True)
+
     async def _missed(self, kind: GroupKind, query: Query, after: int, limit: int) -> tuple[Sequence[Entry], int]:
         return await self._read(lambda ledger: missed(ledger, kind, query, after, limit))
 
@@ -123,16 +154,23 @@ class LocalStore(ABC):
         return await self._transact(lambda operations: _answer(operations, work(operations), dry_run), keep=not dry_run)
 
     async def _transact(self, work: Callable[[Operations], T], *, keep: bool) -> T:
-        def transaction(ledger: Ledger) -> tuple[T, list[Entry]]:
+        def transaction(ledger: Ledger) -> tuple[T, Committed]:
             operations = Operations(ledger, self._settings, self._clock(), self._new_uid)
             answer = work(operations)
             operations.prune()
-            return answer, operations.entries
+            return answer, operations.committed
 
         return await self._write(transaction, keep)
 
+    def _publish(self, committed: Committed) -> None:
+        """Tell what one transaction has committed. Called in the order of the transactions."""
+        self._watchers.publish(committed.entries)
+        if committed.told is not None:
+            self._pulse.beat(committed.told)
+
     def _end_watches(self) -> None:
         self._watchers.close(ShuttingDown())
+        self._pulse.close(ShuttingDown())
 
 
 def _answer(operations: Operations, document: Document, dry_run: bool) -> Document:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.control.store.events import told
-from tidegate.control.store.ledger import Entry, Ledger
+from tidegate.control.store.ledger import Committed, Entry, Ledger
 from tidegate.control.store.lifecycle import (
     check_address,
     check_metadata,
@@ -19,6 +18,7 @@ from tidegate.control.store.lifecycle import (
 )
 from tidegate.control.store.patches import patched
 from tidegate.control.store.settings import StoreSettings
+from tidegate.control.store.telling import Tellings
 from tidegate.protocol.errors import InvalidResource, ResourceConflict, ResourceExists, ResourceNotFound, shown
 from tidegate.resources.document import (
     Document,
@@ -43,6 +43,12 @@ class Operations:
         self._now = now
         self._new_uid = new_uid
         self.entries: list[Entry] = []
+        self.tellings = Tellings(ledger, settings, now)
+
+    @property
+    def committed(self) -> Committed:
+        """What others are told of it once it is done."""
+        return Committed(self.entries, self.tellings.newest)
 
     def create(self, document: Document) -> Document:
         key = self._checked(document)
@@ -84,10 +90,7 @@ class Operations:
         return self._append(ChangeType.MODIFIED, key, held, marked(old, self._now))
 
     def record(self, about: Key, uid: str, severity: Severity, reason: str, message: str) -> Event:
-        event = told(self._ledger.event(about, uid, severity, reason), about, uid, severity, reason, message, self._now)
-        self._ledger.put_event(event)
-        self._ledger.trim_events(self._settings.max_events, self._now - self._settings.max_event_age)
-        return event
+        return self.tellings.record(about, uid, severity, reason, message)
 
     def prune(self) -> None:
         """Forget what the log need not keep any more."""

@@ -60,6 +60,29 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         "CREATE INDEX events_by_time ON events (last, id)",
     ),
+    (
+        # AUTOINCREMENT for both, as above: who follows the log goes on from a number.
+        """CREATE TABLE occurrences (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL UNIQUE,
+            at REAL NOT NULL,
+            namespace TEXT NOT NULL,
+            occurrence BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX occurrences_of_namespace ON occurrences (namespace, number)",
+        "INSERT INTO sqlite_sequence (name, seq) VALUES ('occurrences', 0)",
+        """CREATE TABLE outbox (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            lane TEXT NOT NULL,
+            at REAL NOT NULL,
+            due REAL NOT NULL,
+            attempts INTEGER NOT NULL,
+            occurrence BLOB NOT NULL,
+            channel BLOB NOT NULL
+        ) STRICT""",
+        "CREATE INDEX outbox_by_lane ON outbox (lane, number)",
+        "CREATE INDEX outbox_by_time ON outbox (at)",
+    ),
 )
 """A step that was released is never changed; what it got wrong is mended by the next one."""
 

@@ -30,6 +30,18 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Events for people, of all resources together; the ones not repeated for the longest time go first."""
     max_event_age: float = 7 * 86400.0
     """Seconds for which an event is kept after it last happened: long enough to ask on Monday about Friday."""
+    max_occurrence: int = 32 * 1024
+    """Bytes of one occurrence as JSON."""
+    max_occurrences: int = 10_000
+    """Occurrences that the log keeps. Who follows it may be that many behind, and what is told again later than that is
+    taken for new."""
+    max_occurrence_age: float = 7 * 86400.0
+    """Seconds for which the log keeps one, as long as an event."""
+    max_deliveries: int = 10_000
+    """Notifications that wait to be sent, of all channels together. Over it the oldest of the longest lane is given
+    up; each takes the size of its occurrence."""
+    max_delivery_age: float = 86400.0
+    """Seconds after which a notification that could not be sent is given up: a channel may be away for a night."""
     max_patch_operations: int = 1000
     """Operations of one JSON patch. Each is checked by itself."""
     max_waiting: int = 1000

@@ -35,9 +35,9 @@ class SqliteStore(LocalStore):
         settings: StoreSettings,
         clock: Callable[[], float],
         new_uid: Callable[[], str],
-        newest: int,
+        newest: tuple[int, int],
     ) -> None:
-        super().__init__(settings, clock=clock, new_uid=new_uid, newest=newest)
+        super().__init__(settings, clock=clock, new_uid=new_uid, newest=newest[0], newest_told=newest[1])
         self._directory = directory
         self._writer = writer
         self._reader = reader
@@ -111,14 +111,16 @@ class SqliteStore(LocalStore):
                 with undone(connection):
                     return work(SqliteLedger(connection))[0]
             with transaction(connection, "BEGIN IMMEDIATE"):
-                answer, entries = work(SqliteLedger(connection))
+                answer, committed = work(SqliteLedger(connection))
             # From this thread: in the order of the commits, and also if the caller was cancelled meanwhile.
-            loop.call_soon_threadsafe(self._watchers.publish, entries)
+            loop.call_soon_threadsafe(self._publish, committed)
             return answer
 
         return await self._writer.call(writing)
 
 
-def _prepared(connection: sqlite3.Connection, file: str, now: float) -> int:
+def _prepared(connection: sqlite3.Connection, file: str, now: float) -> tuple[int, int]:
+    """The newest version, and the newest occurrence."""
     migrate(connection, file, now)
-    return SqliteLedger(connection).newest()
+    ledger = SqliteLedger(connection)
+    return ledger.newest(), ledger.newest_told()

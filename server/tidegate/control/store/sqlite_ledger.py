@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from tidegate.control.store.ledger import Entry
+from tidegate.control.store.ledger import Entry, Waiting
 from tidegate.resources.document import GroupKind, Key
 from tidegate.resources.store import ChangeType, Event, Severity
 
@@ -31,6 +31,9 @@ _BEYOND_IN_ALL = "(namespace, name) > (:after_namespace, :after_name)"
 _BEYOND_IN_ONE = "namespace = :namespace AND name > :after_name"
 """Said so, and not by both conditions, or SQLite would sort what the index has in order."""
 _EVENT = "api_group, kind, namespace, name, uid, severity, reason, message, count, first, last"
+
+_WAITING = "number, lane, at, due, attempts, occurrence, channel"
+_HEADS = "SELECT min(number) FROM outbox GROUP BY lane"
 
 
 class SqliteLedger:
@@ -138,10 +141,96 @@ class SqliteLedger:
             (most,),
         )
 
+    def newest_told(self) -> int:
+        return int(self._execute("SELECT seq FROM sqlite_sequence WHERE name = 'occurrences'").fetchone()[0])
+
+    def told_floor(self) -> int:
+        (oldest,) = self._execute("SELECT min(number) FROM occurrences").fetchone()
+        return self.newest_told() if oldest is None else int(oldest) - 1
+
+    def is_told(self, identity: str) -> bool:
+        return self._execute("SELECT 1 FROM occurrences WHERE id = ?", (identity,)).fetchone() is not None
+
+    def put_told(self, identity: str, at: float, namespace: str, occurrence: bytes) -> int:
+        row = self._execute(
+            "INSERT INTO occurrences (id, at, namespace, occurrence) VALUES (?, ?, ?, ?) RETURNING number",
+            (identity, at, namespace, occurrence),
+        )
+        return int(row.fetchone()[0])
+
+    def told(self, namespace: str | None, after: int, limit: int) -> list[tuple[int, bytes]]:
+        only, values = _only(namespace)
+        rows = self._execute(
+            f"SELECT number, occurrence FROM occurrences WHERE number > ? {only} ORDER BY number LIMIT ?",
+            (after, *values, limit),
+        )
+        return rows.fetchall()
+
+    def last_told(self, namespace: str | None, limit: int) -> list[tuple[int, bytes]]:
+        only, values = _only(namespace)
+        rows = self._execute(
+            f"SELECT number, occurrence FROM occurrences WHERE number > 0 {only} ORDER BY number DESC LIMIT ?",
+            (*values, limit),
+        )
+        return rows.fetchall()[::-1]
+
+    def trim_told(self, most: int, since: float) -> None:
+        self._execute("DELETE FROM occurrences WHERE number <= ?", (self.newest_told() - most,))
+        # In the order of the log, so that no gap comes into it: a clock may have gone back.
+        self._execute(
+            "DELETE FROM occurrences WHERE number < coalesce((SELECT number FROM occurrences WHERE at >= ? "
+            "ORDER BY number LIMIT 1), ?)",
+            (since, self.newest_told() + 1),
+        )
+
+    def put_waiting(self, lane: str, at: float, occurrence: bytes, channel: bytes) -> None:
+        self._execute(
+            "INSERT INTO outbox (lane, at, due, attempts, occurrence, channel) VALUES (?, ?, ?, 0, ?, ?)",
+            (lane, at, at, occurrence, channel),
+        )
+
+    def waiting(self, number: int) -> Waiting | None:
+        row = self._execute(f"SELECT {_WAITING} FROM outbox WHERE number = ?", (number,)).fetchone()
+        return None if row is None else Waiting(*row)
+
+    def postpone(self, number: int, due: float) -> None:
+        self._execute("UPDATE outbox SET due = ?, attempts = attempts + 1 WHERE number = ?", (due, number))
+
+    def drop(self, number: int) -> None:
+        self._execute("DELETE FROM outbox WHERE number = ?", (number,))
+
+    def heads_due(self, now: float, limit: int) -> list[Waiting]:
+        rows = self._execute(
+            f"SELECT {_WAITING} FROM outbox WHERE number IN ({_HEADS}) AND due <= ? ORDER BY due, number LIMIT ?",
+            (now, limit),
+        )
+        return [Waiting(*row) for row in rows]
+
+    def next_due(self, now: float) -> float | None:
+        (due,) = self._execute(f"SELECT min(due) FROM outbox WHERE number IN ({_HEADS}) AND due > ?", (now,)).fetchone()
+        return None if due is None else float(due)
+
+    def surplus(self, most: int, since: float) -> list[Waiting]:
+        rows = self._execute(f"SELECT {_WAITING} FROM outbox WHERE at < ? ORDER BY number", (since,))
+        found = [Waiting(*row) for row in rows]
+        (count,) = self._execute("SELECT count(*) FROM outbox WHERE at >= ?", (since,)).fetchone()
+        if count > most:
+            rows = self._execute(
+                f"SELECT {_WAITING} FROM outbox WHERE at >= ? AND lane = (SELECT lane FROM outbox WHERE at >= ? "
+                "GROUP BY lane ORDER BY count(*) DESC, min(number) LIMIT 1) ORDER BY number LIMIT ?",
+                (since, since, count - most),
+            )
+            found += [Waiting(*row) for row in rows]
+        return found
+
     def _own(self, number: int, owners: frozenset[str]) -> None:
         self._execute("DELETE FROM owners WHERE object = ?", (number,))
         for uid in owners:
             self._execute("INSERT INTO owners VALUES (?, ?)", (uid, number))
+
+
+def _only(namespace: str | None) -> tuple[str, tuple[str, ...]]:
+    return ("", ()) if namespace is None else ("AND namespace = ?", (namespace,))
 
 
 def _flat(key: Key) -> tuple[str, str, str, str]:
