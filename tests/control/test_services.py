@@ -569,12 +569,12 @@ async def test_what_is_being_resolved_holds_nothing_up() -> None:
 @in_virtual_time
 async def test_what_has_no_effect_is_said() -> None:
     """Of our fields that wait for a later version, and of KServe's that are not honoured."""
-    stage = await begun(model_service("a", spec={"rollout": {"strategy": "blueGreen"}, "slo": {"latency": "5ms"}}))
+    stage = await begun(model_service("a", spec={"slo": {"latency": "5ms"}}, timeout="5s"))
     told = condition(await stage.status(), "FieldsHonoured")
     assert (told["status"], told["severity"]) == ("False", "Info")
     assert told["message"] == (
-        "spec.rollout.strategy is not honoured yet: a new revision takes over once it is ready; "
-        "spec.slo is not honoured yet: batches and replicas do not aim at it"
+        "spec.slo is not honoured yet: batches and replicas do not aim at it; "
+        "spec.predictor.timeout is not honoured yet: a request has the time that it asks for, or the server's default"
     )
     await stage.apply(inference_service("a", name="foreign", spec={"tracing": {"a": "b"}}))
     await stage.settle()

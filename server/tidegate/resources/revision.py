@@ -32,6 +32,8 @@ UNDO = "undo to revision "
 """How the cause begins that an undo writes."""
 RESTARTED_AT = "tidegate.dev/restartedAt"
 """Annotation of a service: when its reference to a model was last asked to be resolved again."""
+SERVICE_LABEL = "tidegate.dev/service"
+"""Label of what belongs to a service: its name."""
 PINNED = "tidegate.dev/revision"
 """Annotation of a service: the number of the revision that an undo went back to. It says which content the template
 means, until the template is written otherwise or is to be resolved again."""

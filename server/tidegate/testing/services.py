@@ -18,6 +18,7 @@ from tidegate.resources.store import MergePatch, Query, Store
 from tidegate.resources.traffic import Traffic
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.resolver import FakeResolver
+from tidegate.testing.rollouts import FakeExaminer, FakeObserver
 from tidegate.testing.store import MemoryStore
 
 EPOCH = 1_800_000_000.0
@@ -59,6 +60,8 @@ class ServiceStage:
         self.store: Store = store or MemoryStore(clock=now)
         self.actuator = FakeActuator(starts_in=1.0, ends_in=1.0)
         self.resolver = FakeResolver({name: name for name in "abcde"}, takes=0.1)
+        self.observer = FakeObserver()
+        self.examiner = FakeExaminer()
         self.routes: dict[str, Traffic] = {}
         """What was published last, by name of the service."""
         self.published: list[Traffic] = []
@@ -69,6 +72,8 @@ class ServiceStage:
             self.store,
             self.actuator,
             self.resolver,
+            self.observer,
+            self.examiner,
             publish=self._publish,
             withdraw=self._withdraw,
             settings=self.settings,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.control.rollouts.examinations import Examine
 from tidegate.control.services.book import Book
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document
-from tidegate.resources.store import Severity
+from tidegate.resources.store import Occurrence, Severity
 from tidegate.resources.traffic import Traffic
 
 
@@ -66,6 +67,22 @@ class DeleteRevision(msgspec.Struct, frozen=True):
     name: str
 
 
+class WriteRecord(msgspec.Struct, frozen=True):
+    """Have a resource that is there to be read alone say this, status included."""
+
+    document: Document
+
+
+class Tell(msgspec.Struct, frozen=True):
+    """Tell people of something that has happened, once: by an Event, by the log, by the channels of the service.
+
+    ``transition`` is the number of the rollout's transition that it tells of; 0 where it tells of something else.
+    """
+
+    occurrence: Occurrence
+    transition: int = 0
+
+
 class Record(msgspec.Struct, frozen=True):
     """Tell people something about the service."""
 
@@ -74,7 +91,20 @@ class Record(msgspec.Struct, frozen=True):
     message: str
 
 
-Action = Resolve | CreateRevision | Run | End | Publish | Withdraw | WriteStatus | DeleteRevision | Record
+Action = (
+    Resolve
+    | CreateRevision
+    | Run
+    | End
+    | Publish
+    | Withdraw
+    | WriteStatus
+    | WriteRecord
+    | DeleteRevision
+    | Record
+    | Tell
+    | Examine
+)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -83,6 +113,8 @@ class Plan(msgspec.Struct, frozen=True):
     actions: tuple[Action, ...] = ()
     wake_at: float | None = None
     """Seconds since 1970."""
+    examinations: frozenset[str] = frozenset()
+    """Keys of those that are of concern."""
     unresolved: frozenset[str] = frozenset()
     """Tracks whose revision is not known. What was resolved for others has been made use of."""
     book: Book | None = None

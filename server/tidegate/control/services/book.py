@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tidegate.control.rollouts.rollout import Rollout
 from tidegate.resources.document import Document
 from tidegate.resources.parts import part
 from tidegate.resources.traffic import Share
@@ -45,6 +46,8 @@ class Book(msgspec.Struct, frozen=True, omit_defaults=True):
     """Who has the traffic."""
     salt: str = ""
     """See ``Traffic.salt``."""
+    rollout: Rollout | None = None
+    """The last one, over or not; None before the first."""
 
     @property
     def with_traffic(self) -> frozenset[int]:

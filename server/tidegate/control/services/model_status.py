@@ -8,6 +8,9 @@ from tidegate.resources.document import Document
 from tidegate.resources.parts import part
 from tidegate.resources.revision import STABLE, timestamp
 
+LOAD_FAILED = "ModelLoadFailed"
+"""KServe's word for a revision whose model cannot be loaded."""
+
 
 def model_status(picture: Picture, track: str, before: Document) -> Document:
     """Of one track; ``before`` is what was told of it."""
@@ -27,7 +30,8 @@ def model_status(picture: Picture, track: str, before: Document) -> Document:
         },
     }
     if reason:
-        told["lastFailureInfo"] = _failure(picture, number, message, part(before, "lastFailureInfo"))
+        word = reason if track == STABLE and picture.rejected else LOAD_FAILED
+        told["lastFailureInfo"] = _failure(picture, number, word, message, part(before, "lastFailureInfo"))
     return told
 
 
@@ -53,9 +57,9 @@ def _state(picture: Picture, number: int) -> str:
     return "FailedToLoad" if standing is not None and standing.phase is Phase.FAILED else "Loading"
 
 
-def _failure(picture: Picture, number: int, message: str, before: Document) -> Document:
+def _failure(picture: Picture, number: int, reason: str, message: str, before: Document) -> Document:
     """What failed; the same failure once more is told with the time of the first."""
-    told: Document = {"location": "predictor", "reason": "ModelLoadFailed", "message": message}
+    told: Document = {"location": "predictor", "reason": reason, "message": message}
     if number:
         told["modelRevisionName"] = picture.named(number)
     if {**before, "time": ""} == {**told, "time": ""}:

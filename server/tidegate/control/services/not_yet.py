@@ -20,10 +20,6 @@ def not_yet(spec: Document) -> tuple[str, ...]:
 
 def _fields(spec: Document) -> Iterator[tuple[str, str]]:
     predictor = part(spec, "predictor")
-    if at(spec, "rollout", "strategy") not in (None, "immediate"):
-        yield "rollout.strategy", "a new revision takes over once it is ready"
-    if at(spec, "rollout", "analysis") is not None:
-        yield "rollout.analysis", "nothing is compared before a new revision takes over"
     if spec.get("notify"):
         yield "notify", "nobody is told"
     if "slo" in spec:

@@ -28,6 +28,8 @@ class Picture(msgspec.Struct, frozen=True):
     """How many each revision is to have."""
     failures: Mapping[str, Resolution]
     now: float
+    rejected: bool = False
+    """Whether the newest revision was rejected by its rollout."""
 
     @property
     def name(self) -> str:
@@ -43,6 +45,8 @@ class Picture(msgspec.Struct, frozen=True):
 
     def failure(self, track: str) -> tuple[str, str]:
         """Why the newest revision of a track cannot be loaded, in a word and in a sentence; "" twice if it can."""
+        if track == STABLE and self.rejected and self.book.rollout is not None:
+            return f"Rollout{self.book.rollout.state}", self.book.rollout.message
         if track in self.failures:
             return self.failures[track].kind, self.failures[track].failure
         standing = self.standings.get(self.newest.get(track, 0))

@@ -7,10 +7,16 @@ what was decided is written down before what would be missing without it is ende
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
+from tidegate.control.rollouts import situation as rollouts
+from tidegate.control.rollouts.news import untold
+from tidegate.control.rollouts.record import job_of, record_of
+from tidegate.control.rollouts.rollout import Rollout
+from tidegate.control.rollouts.state import State
+from tidegate.control.rollouts.timing import next_look, observes
 from tidegate.control.services import book as books
 from tidegate.control.services import revision as revisions
 from tidegate.control.services.actions import (
@@ -20,7 +26,9 @@ from tidegate.control.services.actions import (
     Plan,
     Publish,
     Run,
+    Tell,
     Withdraw,
+    WriteRecord,
     WriteStatus,
 )
 from tidegate.control.services.assignment import Assignment, assign
@@ -29,6 +37,17 @@ from tidegate.control.services.events import told
 from tidegate.control.services.picture import Picture, why_unready
 from tidegate.control.services.resolution import Resolution
 from tidegate.control.services.revision import Revision
+from tidegate.control.services.rolling import (
+    Reports,
+    examinations,
+    examine_at,
+    keys_of,
+    rejected,
+    rolled,
+    shown,
+    situation_of,
+    takes_over,
+)
 from tidegate.control.services.running import forgotten, runs
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.status import refused, status_of
@@ -55,6 +74,8 @@ class Seen(msgspec.Struct, frozen=True):
     standings: Mapping[int, Standing] = {}
     resolutions: Mapping[str, Resolution] = {}
     """By track."""
+    reports: Reports = Reports()
+    """What was found out for its rollout."""
     book: Book | None = None
     """What was decided when a route was published last, which may not have been written down; None where nobody
     remembers, and what is written down counts."""
@@ -86,12 +107,19 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
     kept = {each.number: each for each in map(revisions.read, _own(seen.revisions, uid))}
     taken = {*seen.standings, *(revisions.service_of(each["metadata"]["name"])[1] for each in seen.revisions)}
     assignment = assign(service, wish, before, kept, taken, seen.resolutions, now)
-    book = _decided(before, wish, assignment, seen.standings, settings, now)
-    replicas = runs(wish, book, assignment.newest, seen.standings, now)
+    situation = situation_of(service, wish, before, assignment, seen.standings, seen.reports)
+    rollout = rolled(before.rollout, situation, seen.reports, now)
+    book = _decided(before, wish, assignment, rollout, situation, settings, now)
+    turned_down = rejected(rollout, situation)
+    newest = {**assignment.newest, STABLE: 0} if turned_down else assignment.newest
+    replicas = runs(wish, book, newest, seen.standings, now)
+    stored = books.read(service)
+    reported = shown(rollout, stored.rollout, now, settings.report_every)
     picture = Picture(
         service=service,
         wish=wish,
-        book=book,
+        book=msgspec.structs.replace(book, rollout=reported),
+        rejected=turned_down,
         newest=assignment.newest,
         revisions=assignment.revisions,
         standings=seen.standings,
@@ -104,8 +132,10 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, books.read(service), book, first=seen.book is None),
+        *told(service, status, stored, book, first=seen.book is None),
         *_written(service, status),
+        *_reported(service, reported, wish),
+        *examinations(rollout, wish, seen.reports, settings, (seen.namespace, seen.name), now),
         *_ends(seen, replicas),
     ]
     needed = {*replicas, book.rolledout, book.previous, *assignment.newest.values(), *seen.standings}
@@ -113,7 +143,14 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
     limit = wish.history or settings.history
     actions += [DeleteRevision(seen.namespace, name_of(seen.name, number)) for number in forgotten(kept, needed, limit)]
     unresolved = frozenset(track for track, number in assignment.newest.items() if not number)
-    return Plan(tuple(actions), _wake(assignment, book, now), unresolved, book)
+    due = (
+        next_look(rollout, wish.course, now, settings.look_every),
+        examine_at(rollout, wish, seen.reports, settings),
+        assignment.wake_at,
+        book.kept_until,
+    )
+    wake_at = min((at for at in due if at is not None and at > now), default=None)
+    return Plan(tuple(actions), wake_at, keys_of(rollout, wish), unresolved, book)
 
 
 def _own(documents: Iterable[Document], uid: str) -> list[Document]:
@@ -124,22 +161,34 @@ def _decided(
     before: Book,
     wish: Wish,
     assignment: Assignment,
-    standings: Mapping[int, Standing],
+    rollout: Rollout | None,
+    rolling: rollouts.Situation,
     settings: ServiceSettings,
     now: float,
 ) -> Book:
-    running = frozenset(number for number, standing in standings.items() if standing.phase is not Phase.ENDING)
     situation = Situation(
         newest=assignment.newest[STABLE],
         percent=wish.percent,
         canaries=tuple(CanaryShare(track.name, track.percent) for track in wish.canaries),
         kept=frozenset(assignment.revisions),
-        running=running,
-        ready=frozenset(number for number in running if standings[number].ready),
+        running=rolling.running,
+        ready=rolling.ready,
         stopped=wish.stopped,
+        takes_over=takes_over(rollout, rolling),
+        weight=rollout.weight if rollout is not None and not rollout.ended else 0,
+        salt="" if rollout is None or rollout.ended else f"{rollout.stable}.{rollout.number}",
     )
     book = decide(before, assignment.tracks, situation, now, settings.keep_previous)
-    return msgspec.structs.replace(book, last=assignment.last)
+    return msgspec.structs.replace(book, last=assignment.last, rollout=rollout)
+
+
+def _reported(service: Document, rollout: Rollout | None, wish: Wish) -> Iterator[Action]:
+    """What people see of the rollout, and what they are told: after it was written down, for it is final then."""
+    if rollout is None or (rollout.ended and rollout.told == rollout.count):
+        return
+    yield WriteRecord(record_of(service, rollout, wish.course))
+    yield WriteRecord(job_of(service, rollout, wish.course))
+    yield from (Tell(occurrence, number) for number, occurrence in untold(service, rollout))
 
 
 def _started(seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, int]) -> list[Run]:
@@ -167,7 +216,10 @@ def _traffic(seen: Seen, picture: Picture, uid: str) -> Traffic:
     running = tuple(
         sorted(n for n in picture.replicas if n in seen.standings and seen.standings[n].phase is not Phase.ENDING)
     )
-    latest = candidate(book)
+    latest = book.rolledout if picture.rejected else candidate(book)
+    rollout, course = book.rollout, picture.wish.course
+    shadow = rollout.revision if rollout is not None and not rollout.ended and rollout.at is State.SHADOW else 0
+    watched = rollout is not None and observes(rollout, course)
     tags = {"latest": latest, "prev": book.rolledout if latest != book.rolledout else book.previous}
     versions = {n: picture.revisions[n].resolved.version for n in running if n in picture.revisions}
     return Traffic(
@@ -179,6 +231,9 @@ def _traffic(seen: Seen, picture: Picture, uid: str) -> Traffic:
         tags={tag: number for tag, number in tags.items() if number in running},
         salt=f"{uid}/{book.salt}" if book.salt else "",
         sticky=picture.wish.sticky,
+        shadow=shadow if shadow in running else 0,
+        tolerance=course.tolerance if shadow and course is not None else (0.0, 0.0),
+        observed=(rollout.stable, rollout.revision) if watched and rollout is not None else (),
         reason="" if book.shares else why_unready(picture),
     )
 
@@ -187,8 +242,3 @@ def _written(service: Document, status: Document) -> list[WriteStatus]:
     if same(service.get("status"), status):
         return []
     return [WriteStatus({**service, "status": status})]
-
-
-def _wake(assignment: Assignment, book: Book, now: float) -> float | None:
-    due = [at for at in (assignment.wake_at, book.kept_until) if at is not None and at > now]
-    return min(due, default=None)

@@ -11,6 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 
+from tidegate.control.rollouts.course import Course
+from tidegate.control.rollouts.examinations import Examinations, Examine
+from tidegate.control.rollouts.examiner import Examiner
+from tidegate.control.rollouts.looking import Looking
+from tidegate.control.rollouts.observer import Observer
+from tidegate.control.services import book as books
 from tidegate.control.services.actions import (
     Action,
     CreateRevision,
@@ -20,18 +26,24 @@ from tidegate.control.services.actions import (
     Record,
     Resolve,
     Run,
+    Tell,
     Withdraw,
+    WriteRecord,
     WriteStatus,
 )
 from tidegate.control.services.book import Book
 from tidegate.control.services.plan import Seen, plan
+from tidegate.control.services.records import Records
 from tidegate.control.services.resolutions import Resolutions, Unresolved
+from tidegate.control.services.rolling import Reports
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
+from tidegate.control.services.wish import wish_of
 from tidegate.protocol.errors import ResourceConflict, ResourceNotFound, ShuttingDown, TidegateError
 from tidegate.resources.actuator import Actuator, Resolver, RevisionId
 from tidegate.resources.document import Document, GroupKind, Key, key_of
+from tidegate.resources.faults import InvalidManifest
 from tidegate.resources.store import ChangeType, Store
 from tidegate.resources.traffic import Traffic
 
@@ -48,6 +60,8 @@ class Reconciler:
         store: Store,
         actuator: Actuator,
         resolver: Resolver,
+        observer: Observer,
+        examiner: Examiner,
         *,
         publish: Callable[[Traffic], None],
         withdraw: Callable[[str, str], None],
@@ -68,6 +82,11 @@ class Reconciler:
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
         self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
+        self._looking = Looking(observer)
+        self._examinations = Examinations(examiner, self._turns.ask, clock, self._settings.examine_timeout)
+        self._records = Records(store, self._settings.history)
+        self._told: dict[Name, tuple[int, int]] = {}
+        """Of the service's rollout its number, and the last transition that people were told of."""
         self._published: dict[Name, Traffic] = {}
         self._books: dict[Name, tuple[str, Book]] = {}
         """What was decided when it was published last, for the service of a uid."""
@@ -100,6 +119,7 @@ class Reconciler:
             await asyncio.wait(self._watches)
         await self._turns.stop()
         await self._resolutions.stop()
+        await self._examinations.stop()
 
     async def _watch(self, kind: GroupKind, version: str) -> None:
         """Note every change of a kind, for ever: where the log is lost, by a list."""
@@ -159,6 +179,7 @@ class Reconciler:
             revisions=tuple(self._shelf.revisions(name)),
             standings=standings,
             resolutions=self._resolutions.of(name),
+            reports=self._reports(name, served),
             book=self._remembered(name, served),
         )
         now = self._clock()
@@ -171,7 +192,19 @@ class Reconciler:
         except (ResourceConflict, ResourceNotFound):
             return  # somebody was faster: the watch tells of it, and then it is looked at again
         self._resolutions.forget(name, planned.unresolved)
+        self._examinations.forget(name, planned.examinations)
         self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)
+
+    def _reports(self, name: Name, service: Document | None) -> Reports:
+        """What was found out for the rollout of a service."""
+        if service is None:
+            self._looking.forget(name)
+            self._told.pop(name, None)
+            return Reports()
+        book = self._remembered(name, service) or books.read(service)
+        course = course_or_none(service)
+        counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course)
+        return Reports(counted, self._examinations.of(name), self._told.get(name, (0, 0)))
 
     def _remembered(self, name: Name, service: Document | None) -> Book | None:
         held = self._books.get(name)
@@ -202,12 +235,30 @@ class Reconciler:
                     self._withdraw(action.namespace, action.service)
             case WriteStatus(document):
                 self._shelf.take(await self._store.replace_status(document))
+            case WriteRecord(document):
+                await self._records.write(document)
+            case Examine():
+                self._examinations.ask(name, action)
+            case Tell(occurrence, transition):
+                assert service is not None
+                await self._store.tell(occurrence)
+                if transition:
+                    self._told[name] = (occurrence.data["rollout"], transition)
+                    self._turns.ask(name)  # that people were told is to be written down
             case DeleteRevision(namespace, revision):
                 await self._store.delete(Key(REVISIONS, namespace, revision))
             case Record(severity, reason, message):
                 assert service is not None
                 uid = service["metadata"]["uid"]
                 await self._store.record(key_of(service), uid, severity, reason, message)
+
+
+def course_or_none(service: Document) -> Course | None:
+    """How a service's new revisions take over; None where its manifest cannot be read, too."""
+    try:
+        return wish_of(service).course
+    except InvalidManifest:
+        return None
 
 
 def revision_of(document: Document) -> RevisionId:

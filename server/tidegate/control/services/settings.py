@@ -23,13 +23,24 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until what failed is tried again; each further failure in a row doubles it."""
     max_retry: float = 60.0
     """Seconds; the longest."""
+    look_every: float = 1.0
+    """Seconds between two looks at a rollout whose requests are counted."""
+    report_every: float = 5.0
+    """Seconds between two writes of what was counted, while nothing else changes; a restart loses no more."""
+    examine_again: float = 10.0
+    """Seconds until an examination that brought no data is tried again, and a check of your own is asked again that
+    does not say how often."""
+    examine_timeout: float = 60.0
+    """Seconds that one examination may take."""
     at_once: int = 16
     """Services that are looked at together. A store's queue is bounded, and at a start all of them are due."""
 
     def __post_init__(self) -> None:
-        for name in ("retry", "max_retry", "at_once", "history"):
+        for name in ("retry", "max_retry", "at_once", "history", "look_every", "examine_again", "examine_timeout"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        if self.report_every < 0:
+            raise ValueError(f"report_every is {self.report_every:g}, expected at least 0")
         if self.keep_previous < 0:
             raise ValueError(f"keep_previous is {self.keep_previous:g}, expected at least 0")
 

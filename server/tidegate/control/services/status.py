@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from tidegate.control.rollouts.rollout import Rollout
 from tidegate.control.services import book as books
 from tidegate.control.services import conditions
 from tidegate.control.services.conditions import FALSE, TRUE, UNKNOWN, Condition
@@ -84,6 +85,8 @@ def _conditions(picture: Picture) -> list[Condition]:
         told.append(Condition("Stopped", TRUE, "Stopped", "it is to have no replicas", "Info"))
     if picture.wish.canaries:
         told.append(_canaries_ready(picture))
+    if picture.book.rollout is not None:
+        told.append(_rollout_complete(picture, picture.book.rollout))
     if picture.wish.unhonoured:
         message = "; ".join(picture.wish.unhonoured)
         told.append(Condition("FieldsHonoured", FALSE, "NotHonoured", message[:MOST], "Info"))
@@ -132,6 +135,21 @@ def _latest(picture: Picture) -> Condition:
         return Condition(name, UNKNOWN, "Stopped", "it is to have no replicas")
     waits = f"revision {number} is not ready" if number else "its model is being resolved"
     return Condition(name, UNKNOWN, "Deploying", waits)
+
+
+def _rollout_complete(picture: Picture, rollout: Rollout) -> Condition:
+    """Whether the spec is what has the traffic, as far as the last rollout is concerned."""
+    name = "RolloutComplete"
+    if picture.rejected:
+        differs = (
+            f"revision {rollout.revision}, which the spec means, was rejected: {rollout.message}; "
+            f"revision {rollout.stable} answers until the spec changes or the rollout is retried"
+        )
+        return Condition(name, FALSE, str(rollout.state), differs[:MOST], "Info")
+    if rollout.ended:
+        return Condition(name, TRUE, severity="Info")
+    told = f"from revision {rollout.stable} to {rollout.revision}: {rollout.message}"
+    return Condition(name, UNKNOWN, str(rollout.state), told[:MOST], "Info")
 
 
 def _canaries_ready(picture: Picture) -> Condition:

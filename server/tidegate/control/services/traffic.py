@@ -40,6 +40,12 @@ class Situation(msgspec.Struct, frozen=True):
     ready: frozenset[int]
     """Those of them that have a ready replica."""
     stopped: bool = False
+    takes_over: bool = True
+    """Whether the newest is rolled out once it is ready; else its rollout decides when."""
+    weight: int = 0
+    """Per cent that the newest has by its rollout."""
+    salt: str = ""
+    """What a split that begins now is hashed with; "" for the stable revision's number."""
 
 
 def decide(book: Book, tracks: Mapping[str, TrackBook], now: Situation, at: float, keep: float) -> Book:
@@ -50,15 +56,15 @@ def decide(book: Book, tracks: Mapping[str, TrackBook], now: Situation, at: floa
         return msgspec.structs.replace(book, tracks=tracks, shares=())
     rolledout, previous = _rolled_out(book, now)
     shares = _shares(book, tracks, rolledout, now)
-    return Book(
-        last=book.last,
+    return msgspec.structs.replace(
+        book,
         tracks=tracks,
         rolledout=rolledout,
         previous=previous,
         kept_until=_kept_until(book, rolledout, previous, shares, at + keep),
         percent=now.percent,
         shares=shares,
-        salt=_salt(book, rolledout, shares),
+        salt=_salt(book, now.salt or str(rolledout), shares),
     )
 
 
@@ -85,7 +91,7 @@ def _rolled_out(book: Book, now: Situation) -> tuple[int, int]:
             return previous, previous  # KServe leaves it so: what went back has no other before it
         if rolledout:
             return rolledout, previous
-    if now.newest in now.ready and now.newest != rolledout:
+    if now.newest in now.ready and now.newest != rolledout and (now.takes_over or not rolledout):
         return now.newest, rolledout
     return rolledout, previous
 
@@ -108,7 +114,7 @@ def _shares(book: Book, tracks: Mapping[str, TrackBook], rolledout: int, now: Si
 def _wanted(tracks: Mapping[str, TrackBook], rolledout: int, now: Situation) -> dict[int, int]:
     """Per cent by revision, as the spec has it: the rolled-out one first, and none with 0."""
     wanted = {rolledout: 100}
-    split = [CanaryShare(STABLE, now.percent or 0)] if _splits(now.percent) else []
+    split = [CanaryShare(STABLE, (now.percent or 0) if _splits(now.percent) else now.weight)]
     for canary in (*split, *now.canaries):
         track = tracks.get(canary.track)
         number = track.ready if track else 0
@@ -146,8 +152,8 @@ def _kept_until(book: Book, rolledout: int, previous: int, shares: tuple[Share, 
     return until if lost else book.kept_until
 
 
-def _salt(book: Book, rolledout: int, shares: tuple[Share, ...]) -> str:
+def _salt(book: Book, new: str, shares: tuple[Share, ...]) -> str:
     """A new one where a split begins: as long as it goes on, a caller's place among the shares is the same."""
     if len(shares) > 1 and (len(book.shares) < 2 or not book.salt):
-        return str(rolledout)
+        return new
     return book.salt

@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from tidegate.control.rollouts.course import Course, course_of
 from tidegate.control.services.not_yet import not_yet
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.defaults import apply_defaults
@@ -16,6 +17,7 @@ from tidegate.resources.fate import NotHonoured
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.parts import annotations_of, at, part
 from tidegate.resources.revision import RESTARTED_AT, pinned, request_of, templates_of, tracks_of
+from tidegate.resources.rollout import Rollout
 from tidegate.resources.translate import translate
 
 
@@ -47,6 +49,8 @@ class Wish(msgspec.Struct, frozen=True):
     """Whether the number of replicas is told, and not made less by what canaries have."""
     history: int | None
     sticky: str
+    course: Course | None
+    """How a new revision takes over; None for once it is ready."""
     unhonoured: tuple[str, ...]
     """One sentence for each thing that is said and has no effect."""
 
@@ -107,6 +111,7 @@ def _read(manifest: bytes) -> Wish:
         restarted_at=restarted_at,
         fixed="replicas" in predictor,
         history=at(spec, "rollout", "historyLimit"),
+        course=course_of(Rollout.model_validate(spec["rollout"])) if "rollout" in spec else None,
         sticky=(at(spec, "rollout", "sticky", "header") or "").lower(),
         unhonoured=unhonoured,
     )
