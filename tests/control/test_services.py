@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec
@@ -17,7 +18,7 @@ from tidegate.resources.document import Document, key_of
 from tidegate.resources.revision import RESTARTED_AT, undone
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.clock import run_virtual
-from tidegate.testing.resolver import digest
+from tidegate.testing.resolver import FakeResolver, digest
 from tidegate.testing.services import KSERVE, ServiceStage, inference_service, model_service, now, revision
 from tidegate.testing.store import MemoryStore
 
@@ -647,6 +648,36 @@ async def test_nothing_is_let_go_of_while_something_is_found() -> None:
     assert stage.resolver.kept == {digest("a")}
     await stage.settle(10.0)
     assert stage.resolver.kept == {digest("b")}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_what_goes_while_other_content_is_let_go_of_is_let_go_of_too() -> None:
+    """The resolver was told what is to be kept before that; also where it fails, it is told again."""
+
+    class Slow(FakeResolver):
+        async def keep(self, digests: frozenset[str]) -> None:
+            await asyncio.sleep(10.0)
+            if len(told) == 1:
+                told.append("failed")
+                raise StateUnavailable("the disk is full")
+            told.append("kept")
+            await super().keep(digests)
+
+    told: list[str] = []
+    stage = ServiceStage()
+    stage.resolver = Slow({"a": "a", "b": "b"})
+    await stage.start()
+    await stage.apply(model_service("a"))
+    await stage.apply(model_service("b", name="other"))
+    await stage.settle()
+    assert stage.resolver.kept == {digest("a"), digest("b")}
+    await stage.delete()
+    await stage.settle(15.0)
+    assert stage.resolver.kept == {digest("a"), digest("b")}, "it failed"
+    await stage.delete("other")
+    await stage.settle(30.0)
+    assert stage.resolver.kept == frozenset()
     await stage.stop()
 
 

@@ -146,7 +146,7 @@ class Reconciler:
     async def _look(self, name: Name) -> None:
         if name == _FILES:
             if self._files_due:
-                self._files_due = not await self._resolutions.keep(self._shelf.digests)
+                await self._keep_files()
             return
         standings = await self._actuator.observe(name.namespace, name.name)
         services = self._shelf.services(name)
@@ -172,6 +172,14 @@ class Reconciler:
             return  # somebody was faster: the watch tells of it, and then it is looked at again
         self._resolutions.forget(name, planned.unresolved)
         self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)
+
+    async def _keep_files(self) -> None:
+        """Let go of the content that no revision has, but for what goes meanwhile: that is due for the next look."""
+        self._files_due = done = False
+        try:
+            done = await self._resolutions.keep(self._shelf.digests)
+        finally:
+            self._files_due = self._files_due or not done
 
     def _remembered(self, name: Name, service: Document | None) -> Book | None:
         held = self._books.get(name)
