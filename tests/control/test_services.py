@@ -549,6 +549,25 @@ async def test_a_watch_that_is_too_far_behind_lists_again() -> None:
 
 
 @in_virtual_time
+async def test_whoever_counts_for_revisions_is_told_of_each_that_goes() -> None:
+    """Once, also of those that the watch was too far behind to tell of: a service takes all of its own along."""
+    stage = ServiceStage(store=MemoryStore(StoreSettings(watch_queue=2), clock=now))
+    await stage.start()
+    for uri in "abcd":
+        await stage.apply(model_service(uri))
+        await stage.settle()
+    assert stage.forgotten == []
+    [first, *_] = await stage.revisions()
+    await stage.store.delete(key_of(first))
+    await stage.settle()
+    assert stage.forgotten == [revision(1)]
+    await stage.delete()
+    await stage.settle(60)
+    assert sorted(stage.forgotten) == [revision(number) for number in (1, 2, 3, 4)]
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_what_is_being_resolved_holds_nothing_up() -> None:
     """A download of an hour: the service scales meanwhile, and another spec is another question at once."""
     stage = await begun(model_service("a"))

@@ -62,6 +62,7 @@ class ServiceStage:
         self.routes: dict[str, Traffic] = {}
         """What was published last, by name of the service."""
         self.published: list[Traffic] = []
+        self.forgotten: list[RevisionId] = []
         self._reconciler: Reconciler | None = None
 
     async def start(self) -> None:
@@ -71,6 +72,7 @@ class ServiceStage:
             self.resolver,
             publish=self._publish,
             withdraw=self._withdraw,
+            forgotten=self.forgotten.append,
             settings=self.settings,
             clock=now,
         )

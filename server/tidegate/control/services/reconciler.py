@@ -126,8 +126,11 @@ class Reconciler:
     async def _list(self, kind: GroupKind) -> str:
         """Note all of a kind. Returns the version to watch from."""
         page = await self._store.list(kind)
+        missing = self._shelf.missing(kind, page.items, page.version)
         for name in self._shelf.replace(kind, page.items, page.version):
             self._changed(name, gone=kind == REVISIONS)
+        for document in missing if kind == REVISIONS else ():
+            self._forgotten(revision_of(document))
         return page.version
 
     def _changed(self, name: Name | None, *, gone: bool) -> None:
