@@ -19,7 +19,7 @@ from tidegate.resources.revision import RESTARTED_AT, undone
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.clock import run_virtual
 from tidegate.testing.resolver import FakeResolver, digest
-from tidegate.testing.services import KSERVE, ServiceStage, inference_service, model_service, now, revision
+from tidegate.testing.services import KSERVE, OURS, ServiceStage, inference_service, model_service, now, revision
 from tidegate.testing.store import MemoryStore
 
 P = ParamSpec("P")
@@ -697,6 +697,42 @@ async def test_what_goes_while_other_content_is_let_go_of_is_let_go_of_too() -> 
     await stage.delete("other")
     await stage.settle(30.0)
     assert stage.resolver.kept == frozenset()
+    await stage.stop()
+
+
+OVERWRITTEN: dict[str, Any] = {
+    "nothing": {},
+    "another book": {"bookkeeping": {"rolledout": 99, "last": 100}},
+    "no book": {"bookkeeping": "closed"},
+    "a word for each": dict.fromkeys(("conditions", "modelStatus", "canaryStatuses", "components", "replicas"), "gone"),
+    "a list of words": {"conditions": ["Ready"], "canaryStatuses": ["canary"]},
+    "conditions of nothing": {"conditions": [{"status": "True"}, {"type": 1}]},
+    "a mapping": {"conditions": {"Ready": "True"}},
+    "a field of others": {"phase": "Running"},
+}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["running", "started anew"])
+@pytest.mark.parametrize("status", OVERWRITTEN.values(), ids=OVERWRITTEN.keys())
+@in_virtual_time
+async def test_a_status_that_somebody_else_wrote_over_is_put_right(status: Document, lost: bool) -> None:
+    """Whatever it was: who looks after the service goes on from what was decided, also of one that is not served."""
+    stage = await begun(model_service("a"), inference_service("b"))
+    good = {kind: await stage.status(kind=kind) for kind in (OURS, KSERVE)}
+    if lost:
+        await stage.stop()
+    book = {"bookkeeping": good[OURS]["bookkeeping"]} if lost else {}
+    await stage.store.replace_status({**await stage.service(), "status": {**status, **book}})
+    await stage.store.replace_status({**await stage.service(kind=KSERVE), "status": status})
+    if lost:
+        await stage.restart()
+    await stage.settle()
+    told = await stage.status()
+    assert {**told, "conditions": []} == {**good[OURS], "conditions": []}
+    assert condition(await stage.status(kind=KSERVE), "Ready") == condition(good[KSERVE], "Ready")
+    conditions = {each["type"]: each["status"] for each in good[OURS]["conditions"]}
+    assert await stage.conditions() == conditions
+    assert stage.shares() == {1: 100}
     await stage.stop()
 
 

@@ -24,6 +24,7 @@ from tidegate.control.services.actions import (
     WriteStatus,
 )
 from tidegate.control.services.book import Book
+from tidegate.control.services.conditions import readable
 from tidegate.control.services.plan import Seen, plan
 from tidegate.control.services.resolutions import Resolutions, Unresolved
 from tidegate.control.services.settings import ServiceSettings
@@ -152,7 +153,7 @@ class Reconciler:
                 await self._keep_files()
             return
         standings = await self._actuator.observe(name.namespace, name.name)
-        services = self._shelf.services(name)
+        services = [readable(service) for service in self._shelf.services(name)]
         served = services[0] if services else None
         seen = Seen(
             namespace=name.namespace,
