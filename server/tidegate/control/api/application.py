@@ -18,7 +18,7 @@ from tidegate.control.api.door import Door, LocalDoor
 from tidegate.control.api.logs import LogSource, find_log, send_log
 from tidegate.control.api.namespaces import Namespaces
 from tidegate.control.api.pages import Pages
-from tidegate.control.api.parameters import ListOptions, list_options
+from tidegate.control.api.parameters import DRY, ListOptions, list_options
 from tidegate.control.api.reading import Reader, query_of
 from tidegate.control.api.reviews import ACCESS, SELF, may_i, who_am_i
 from tidegate.control.api.rights import check_right, check_role
@@ -176,6 +176,7 @@ class ResourceApi:
     async def _write(self, request: Request, identity: Identity, target: Target, verb: str) -> Response:
         outcome: Outcome | None = None
         refusal: TidegateError | None = None
+        request.state.dry_run = request.query_params.get("dryRun") == DRY  # as a body may say, too
         try:
             check_right(identity, verb, target)
             outcome = await self._writes.table[verb](request, target)
@@ -202,7 +203,7 @@ class ResourceApi:
         outcome: Outcome | None,
         refusal: TidegateError | None,
     ) -> None:
-        if request.query_params.get("dryRun") or getattr(request.state, "dry_run", False):
+        if request.state.dry_run:
             return
         for part in (outcome.each if outcome else ()) or (outcome,):
             name = target.name
