@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    RequestCancelled,
     TidegateError,
     Unauthenticated,
     Unprocessable,
@@ -185,8 +187,11 @@ class ResourceApi:
         except Exception as error:
             log.error("unexpected error in the resource API", exc_info=error)
             refusal = InternalError()
-        if verb == "create" and isinstance(name := getattr(request.state, "name", None), str):
-            target = msgspec.structs.replace(target, name=name)
+        except asyncio.CancelledError:  # the store does not break off what it has begun, so that it may have been made
+            gone = RequestCancelled("the caller went away")
+            self._record(request, identity, _named(request, target, verb), verb, None, gone)
+            raise
+        target = _named(request, target, verb)
         self._record(request, identity, target, verb, outcome, refusal)
         if outcome is None:
             return self.refused(refusal or InternalError(), request, target)
@@ -242,6 +247,12 @@ class _Answered:
     async def __call__(self, message: Message) -> None:
         self.begun = True
         await self._send(message)
+
+
+def _named(request: Request, target: Target, verb: str) -> Target:
+    """The target; of a creation with the name that its body has, as far as one was read."""
+    name = getattr(request.state, "name", None) if verb == "create" else None
+    return msgspec.structs.replace(target, name=name) if isinstance(name, str) else target
 
 
 def _manager(request: Request) -> str:
