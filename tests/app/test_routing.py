@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -110,6 +111,63 @@ def test_metrics_are_watched_with_the_route_and_forgotten_with_the_revision() ->
         )
         scene.router.forget(RevisionId("default", "iris", 1))
         assert b'model="iris",protocol="http",version="1"' not in scene.metrics.exposition()
+
+    run_virtual(main())
+
+
+def test_the_metrics_of_a_name_are_those_of_whoever_answers_under_it() -> None:
+    """A service hides a model of its name, whichever came first, and takes nothing along when it goes."""
+
+    async def main() -> None:
+        scene = Scene()
+        hidden, service = scene.lease("iris"), scene.lease("iris")
+        for lease, replicas in ((hidden, 1), (service, 2)):
+            assert isinstance(lease.model, FakeModel)
+            lease.model.executor.figures = msgspec.structs.replace(
+                lease.model.executor.figures, replicas={"ready": replicas}
+            )
+
+        def shown() -> set[float]:
+            """The numbers of replicas that the metrics show."""
+            families = scene.metrics.registry.collect()
+            samples = [each for family in families for each in family.samples if each.name == "tidegate_replicas"]
+            return {each.value for each in samples if each.labels["state"] == "ready"}
+
+        scene.router.publish([hidden], {})
+        assert shown() == {1}
+        scene.router.direct(traffic(1), {1: service})
+        assert shown() == {2}
+        scene.router.publish([], {})
+        assert shown() == {2}
+        scene.router.publish([hidden], {})
+        assert shown() == {2}
+        scene.router.direct(traffic(7), {7: service})
+        assert shown() == {2}
+        scene.router.drop("default", "iris")
+        assert shown() == {1}
+        scene.router.publish([], {})
+        assert shown() == set()
+
+    run_virtual(main())
+
+
+def test_a_hidden_model_that_is_gone_takes_no_revision_s_counts_along() -> None:
+    """Its own go, where no revision that runs has its number."""
+
+    async def main() -> None:
+        scene = Scene()
+
+        def counted(version: str) -> bool:
+            return b'model="iris",protocol="http",version="%s"' % version.encode() in scene.metrics.exposition()
+
+        scene.router.publish([scene.lease("iris"), scene.lease("iris", "2")], {})
+        for version in "12":
+            scene.plane.answered(scene.plane.resolve("iris", version, PLAIN), "http", None, 0.1)
+        scene.router.direct(traffic(1), {1: scene.lease("iris")})
+        scene.router.publish([], {})
+        for version in "12":
+            scene.router.forget_model("iris", version)
+        assert (counted("1"), counted("2")) == (True, False)
 
     run_virtual(main())
 

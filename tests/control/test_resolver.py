@@ -15,7 +15,8 @@ from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel
 from tidegate.resources.actuator import Resolved
 from tidegate.runtimes.trust import TrustPolicy
-from tidegate.storage.cache import ArtifactCache, CacheSettings
+from tidegate.storage.cache import ArtifactCache, CacheSettings, Held
+from tidegate.storage.tree import Beside
 
 NOON = 1_800_000_000.0
 
@@ -117,6 +118,36 @@ def test_settings_beside_the_model_are_part_of_it(stage: Stage) -> None:
     plain = stage.resolve("m").digest
     stage.write("m/model.yaml", "threads: 2")
     assert stage.resolve("m").digest != plain
+
+
+class Overtaken(ArtifactCache):
+    """A cache that is late: in the moment before a directory is copied its one file is another."""
+
+    def __init__(self, settings: CacheSettings, *instead: str) -> None:
+        super().__init__(settings)
+        self._instead = list(instead)
+
+    def hold(
+        self, path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True, config: Path | None = None
+    ) -> Held:
+        if self._instead:
+            (found,) = path.iterdir()
+            found.rename(path / self._instead.pop())
+        return super().hold(path, beside, trusted, config)
+
+
+def test_what_a_model_is_is_read_off_its_copy(stage: Stage, tmp_path: Path) -> None:
+    """Which is what will be loaded: what was seen where it came from may be another one by then."""
+    written = stage.write("m/saved_model.pb")
+    settings = CacheSettings(directory=tmp_path / "late", max_bytes=0)
+    with Overtaken(settings, "model.keras") as late:
+        assert Stage(tmp_path, late, stage.models).resolve("m", "tensorflow").format == "Keras"
+    written.with_name("model.keras").rename(written)
+    with Overtaken(settings, "config.json") as late:
+        overtaken = Stage(tmp_path, late, stage.models)
+        assert "but the model is a" in overtaken.refused("m", "tensorflow")
+        overtaken.evict()
+        assert not list(settings.directory.rglob("config.json")), "what is no use to anybody is not held"
 
 
 def test_what_is_kept_needs_its_source_no_more(stage: Stage) -> None:

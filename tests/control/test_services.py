@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec
@@ -17,8 +18,8 @@ from tidegate.resources.document import Document, key_of
 from tidegate.resources.revision import RESTARTED_AT, undone
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.clock import run_virtual
-from tidegate.testing.resolver import digest
-from tidegate.testing.services import KSERVE, ServiceStage, inference_service, model_service, now, revision
+from tidegate.testing.resolver import FakeResolver, digest
+from tidegate.testing.services import KSERVE, OURS, ServiceStage, inference_service, model_service, now, revision
 from tidegate.testing.store import MemoryStore
 
 P = ParamSpec("P")
@@ -548,6 +549,25 @@ async def test_a_watch_that_is_too_far_behind_lists_again() -> None:
 
 
 @in_virtual_time
+async def test_whoever_counts_for_revisions_is_told_of_each_that_goes() -> None:
+    """Once, also of those that the watch was too far behind to tell of: a service takes all of its own along."""
+    stage = ServiceStage(store=MemoryStore(StoreSettings(watch_queue=2), clock=now))
+    await stage.start()
+    for uri in "abcd":
+        await stage.apply(model_service(uri))
+        await stage.settle()
+    assert stage.forgotten == []
+    [first, *_] = await stage.revisions()
+    await stage.store.delete(key_of(first))
+    await stage.settle()
+    assert stage.forgotten == [revision(1)]
+    await stage.delete()
+    await stage.settle(60)
+    assert sorted(stage.forgotten) == [revision(number) for number in (1, 2, 3, 4)]
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_what_is_being_resolved_holds_nothing_up() -> None:
     """A download of an hour: the service scales meanwhile, and another spec is another question at once."""
     stage = await begun(model_service("a"))
@@ -647,6 +667,72 @@ async def test_nothing_is_let_go_of_while_something_is_found() -> None:
     assert stage.resolver.kept == {digest("a")}
     await stage.settle(10.0)
     assert stage.resolver.kept == {digest("b")}
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_what_goes_while_other_content_is_let_go_of_is_let_go_of_too() -> None:
+    """The resolver was told what is to be kept before that; also where it fails, it is told again."""
+
+    class Slow(FakeResolver):
+        async def keep(self, digests: frozenset[str]) -> None:
+            await asyncio.sleep(10.0)
+            if len(told) == 1:
+                told.append("failed")
+                raise StateUnavailable("the disk is full")
+            told.append("kept")
+            await super().keep(digests)
+
+    told: list[str] = []
+    stage = ServiceStage()
+    stage.resolver = Slow({"a": "a", "b": "b"})
+    await stage.start()
+    await stage.apply(model_service("a"))
+    await stage.apply(model_service("b", name="other"))
+    await stage.settle()
+    assert stage.resolver.kept == {digest("a"), digest("b")}
+    await stage.delete()
+    await stage.settle(15.0)
+    assert stage.resolver.kept == {digest("a"), digest("b")}, "it failed"
+    await stage.delete("other")
+    await stage.settle(30.0)
+    assert stage.resolver.kept == frozenset()
+    await stage.stop()
+
+
+OVERWRITTEN: dict[str, Any] = {
+    "nothing": {},
+    "another book": {"bookkeeping": {"rolledout": 99, "last": 100}},
+    "no book": {"bookkeeping": "closed"},
+    "a word for each": dict.fromkeys(("conditions", "modelStatus", "canaryStatuses", "components", "replicas"), "gone"),
+    "a list of words": {"conditions": ["Ready"], "canaryStatuses": ["canary"]},
+    "conditions of nothing": {"conditions": [{"status": "True"}, {"type": 1}]},
+    "a mapping": {"conditions": {"Ready": "True"}},
+    "a field of others": {"phase": "Running"},
+}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["running", "started anew"])
+@pytest.mark.parametrize("status", OVERWRITTEN.values(), ids=OVERWRITTEN.keys())
+@in_virtual_time
+async def test_a_status_that_somebody_else_wrote_over_is_put_right(status: Document, lost: bool) -> None:
+    """Whatever it was: who looks after the service goes on from what was decided, also of one that is not served."""
+    stage = await begun(model_service("a"), inference_service("b"))
+    good = {kind: await stage.status(kind=kind) for kind in (OURS, KSERVE)}
+    if lost:
+        await stage.stop()
+    book = {"bookkeeping": good[OURS]["bookkeeping"]} if lost else {}
+    await stage.store.replace_status({**await stage.service(), "status": {**status, **book}})
+    await stage.store.replace_status({**await stage.service(kind=KSERVE), "status": status})
+    if lost:
+        await stage.restart()
+    await stage.settle()
+    told = await stage.status()
+    assert {**told, "conditions": []} == {**good[OURS], "conditions": []}
+    assert condition(await stage.status(kind=KSERVE), "Ready") == condition(good[KSERVE], "Ready")
+    conditions = {each["type"]: each["status"] for each in good[OURS]["conditions"]}
+    assert await stage.conditions() == conditions
+    assert stage.shares() == {1: 100}
     await stage.stop()
 
 

@@ -219,31 +219,62 @@ def test_metrics_tell_revisions_apart(http: Served) -> None:
     """By the service's name and the revision's number, whatever its model's version is."""
     post(http, "/v2/models/iris/infer", tidegate_revision="4")
     post(http, f"{PREFIX}/v2/models/wine/infer")
-    sample = http.plane.metrics.registry.get_sample_value
-    for model, version, count in (("iris", "4", 1.0), ("iris", "3", None), ("team/wine", "1", 1.0)):
-        labels = {"model": model, "version": version, "protocol": "http", "code": "200"}
-        assert sample("tidegate_requests_total", labels) == count
+    assert counted(http) == {"iris:4": 1, "team/wine:1": 1}
 
 
-@pytest.mark.parametrize(
+def counted(server: Served, code: int = 200) -> dict[str, int]:
+    """How many answers of this status were counted for each route, by the labels of its metrics."""
+    return {
+        f"{sample.labels['model']}:{sample.labels['version']}": round(sample.value)
+        for family in server.plane.metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "tidegate_requests_total" and sample.labels["code"] == str(code)
+    }
+
+
+LATE = pytest.mark.parametrize(
     ("path", "body"),
     [
         pytest.param("/v2/models/iris/infer", BODY, id="infer"),
+        pytest.param("/v1/models/iris:predict", b'{"instances": [[1.0]]}', id="v1"),
         pytest.param("/v2/models/iris/generate", b'{"fp32": [[1.0]]}', id="generate"),
+        pytest.param("/v2/models/iris/generate_stream", b'{"fp32": [[1.0]]}', id="generate-stream"),
     ],
 )
-def test_a_request_whose_body_arrives_after_a_switch_goes_to_the_new_revision(
+
+
+def post_late(server: Served, path: str, body: bytes, meanwhile: RouteTable) -> int:
+    """The status of a request before whose body the route table is replaced."""
+    with server.connect() as connection:
+        connection.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)))
+        server.until(lambda: "1 requests" in server.state)
+        server.do(lambda: setattr(server.plane, "routes", meanwhile))
+        connection.send(body)
+        status = connection.reply().status
+        server.until(lambda: "0 requests" in server.state)  # a stream is counted after its head has gone out
+        return status
+
+
+@LATE
+def test_a_request_whose_body_arrives_after_a_switch_is_the_new_revision_s(
     http: Served, path: str, body: bytes
 ) -> None:
-    """The one that it was first resolved to may have ended by then, for it had nothing to answer."""
-    switched = RouteTable.of(services=[identity_service("iris", {5: 100})])
-    with http.connect() as connection:
-        connection.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path.encode(), len(body)))
-        http.until(lambda: "1 requests" in http.state)
-        http.do(lambda: setattr(http.plane, "routes", switched))
-        connection.send(body)
-        assert connection.reply().status == 200
+    """The one that it was first resolved to may have ended by then, for it had nothing to answer. It is counted for the
+    one that answers."""
+    assert post_late(http, path, body, RouteTable.of(services=[identity_service("iris", {5: 100})])) == 200
     assert asked(http) == {"iris:5": 1}
+    assert counted(http) == {"iris:5": 1}
+
+
+@LATE
+def test_a_request_whose_body_arrives_after_its_model_has_gone_is_nobody_s(
+    http: Served, path: str, body: bytes
+) -> None:
+    """What was counted for a model that is gone may be forgotten already, and would come back for ever."""
+    assert post_late(http, path, body, RouteTable.of(identity_route("plain"))) == 404
+    assert counted(http, 404) == {}
+    labels = {"protocol": "http", "code": "404"}
+    assert http.plane.metrics.registry.get_sample_value("tidegate_refused_requests_total", labels) == 1
 
 
 # gRPC

@@ -10,8 +10,12 @@ import httpx
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
+from tidegate.gateway.access import tenant_of
 from tidegate.gateway.services import Service
+from tidegate.identity import key, token
+from tidegate.identity.identity import Identity
 from tidegate.identity.quota import Quota
+from tidegate.identity.settings import TokenSettings
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import ModelNotFound, Unauthenticated, Unsupported
 from tidegate.protocol.generated import health as health_pb
@@ -453,7 +457,7 @@ def test_a_host_of_a_hidden_service_is_nobodys_host(http: Served) -> None:
 def test_requests_count_for_the_tenant_of_the_caller() -> None:
     """Whatever tenant the request names, unless the caller speaks for others."""
     guests = Guests(ann="infer:*", proxy="infer:*")
-    guests.change("proxy", tenant="*")
+    guests.change("proxy", proxy=True)
     route = identity_route("m")
     assert isinstance(route.backend, IdentityBackend)
     with served(route, access=guests.access()) as server:
@@ -464,6 +468,25 @@ def test_requests_count_for_the_tenant_of_the_caller() -> None:
                 == 200
             )
     assert [caller.tenant for caller in route.backend.callers] == ["ann", "ann", "red", "red"]
+
+
+def test_nobody_speaks_for_others_by_his_name() -> None:
+    """A star is a name as any, in a key and in each claim of a token; it is an option of a key that makes a proxy."""
+    settings = TokenSettings(issuer="i", audience="a", keys="k")
+
+    def entry(name: str, tenant: str = "") -> Identity:
+        return key.identity_of(key.Key(id="a" * 12, name=name, tenant=tenant, certificate="URI:a"))
+
+    assert [
+        tenant_of(identity, "red")
+        for identity in (
+            entry("*"),
+            entry("*", "blue"),
+            token.identity_of({"sub": "*"}, settings),
+            token.identity_of({"sub": "ann", "tenant": "*"}, settings),
+            entry("proxy", "*"),
+        )
+    ] == ["*", "blue", "*", "*", "red"]
 
 
 def test_who_asks_too_often_is_told_when_to_come_back() -> None:

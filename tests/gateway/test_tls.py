@@ -158,6 +158,13 @@ def presented(port: int, context: ssl.SSLContext) -> bytes:
         return found
 
 
+def put(source: Path, folder: Path) -> None:
+    """Have a certificate and its key in a folder, as ``server``, in place of those of before."""
+    for suffix in (".pem", ".key"):
+        shutil.copy(source.with_suffix(suffix), folder / f"new{suffix}")
+        os.replace(folder / f"new{suffix}", folder / f"server{suffix}")
+
+
 @pytest.mark.parametrize("new_loop", LOOPS, ids=["asyncio", "uvloop"])
 def test_a_new_certificate_is_taken_without_a_restart(
     authority: Authority,
@@ -168,17 +175,11 @@ def test_a_new_certificate_is_taken_without_a_restart(
     """For the next connection; one that cannot be read changes nothing."""
     path, key = tmp_path / "server.pem", tmp_path / "server.key"
     now = [0.0]
-
-    def put(source: Path) -> None:
-        for suffix in (".pem", ".key"):
-            shutil.copy(source.with_suffix(suffix), tmp_path / f"new{suffix}")
-            os.replace(tmp_path / f"new{suffix}", tmp_path / f"server{suffix}")
-
-    put(authority.server("first"))
+    put(authority.server("first"), tmp_path)
     context = server_context(TlsSettings(certificate=path, key=key), HTTP_1, clock=lambda: now[0])
     with served(identity_route("m"), tls=context, new_loop=new_loop) as server:
         first = presented(server.port, authority.trust())
-        put(authority.server("second"))
+        put(authority.server("second"), tmp_path)
         assert presented(server.port, authority.trust()) == first
         now[0] = 1.0
         second = presented(server.port, authority.trust())
@@ -187,6 +188,36 @@ def test_a_new_certificate_is_taken_without_a_restart(
         now[0] = 2.0
         assert presented(server.port, authority.trust()) == second
     assert "the one of before stays" in caplog.text
+
+
+def test_a_new_certificate_asks_callers_for_theirs_as_the_old_one_did(
+    authority: Authority, access: Access, tmp_path: Path
+) -> None:
+    """Of the same authorities: who was known is known, and a stranger's is no connection."""
+    now = [0.0]
+    put(authority.server("first"), tmp_path)
+    path = tmp_path / "server.pem"
+    settings = TlsSettings(certificate=path, key=path.with_suffix(".key"), client_ca=authority.path)
+    ann = authority.trust(authority.client("one", ANN))
+    stranger = authority.trust(Authority(tmp_path, "stranger").client("stranger", ANN))
+
+    def clock() -> float:
+        return now[0]
+
+    http, rpc = (server_context(settings, protocols, clock) for protocols in (HTTP_1, HTTP_2))
+    with (
+        served(identity_route("m"), access=access, tls=http) as server,
+        served_grpc(identity_route("m"), access=access, tls=rpc) as other,
+    ):
+        before = presented(server.port, ann)
+        for _ in range(2):
+            assert (post(server, ann), post(server, authority.trust())) == (200, 401)
+            assert (call(other, ann), call(other, authority.trust())) == (GrpcStatus.OK, GrpcStatus.UNAUTHENTICATED)
+            with pytest.raises(httpx.TransportError):
+                post(server, stranger)
+            put(authority.server("second"), tmp_path)
+            now[0] += 1.0
+        assert presented(server.port, ann) != before
 
 
 def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Path) -> None:
@@ -202,5 +233,11 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, tmp_path: Pat
     ):
         with pytest.raises(Unusable, match=f"certificate {certificate} with key {key} .*{problem}"):
             server_context(TlsSettings(certificate=certificate, key=key), HTTP_1)
-    with pytest.raises(Unusable, match=f"authorities {none} cannot be used: No such file"):
-        server_context(TlsSettings(certificate=good, key=good.with_suffix(".key"), client_ca=none), HTTP_1)
+    (tmp_path / "empty.pem").touch()
+    for ca, problem in (
+        (none, "No such file"),
+        (tmp_path / "text.pem", "it is not in PEM"),
+        (tmp_path / "empty.pem", "[Ee]mpty certificate data"),
+    ):
+        with pytest.raises(Unusable, match=f"authorities {ca} cannot be used: {problem}"):
+            server_context(TlsSettings(certificate=good, key=good.with_suffix(".key"), client_ca=ca), HTTP_1)

@@ -72,6 +72,11 @@ class Held(msgspec.Struct, frozen=True):
     config: Path | None = None
     """The copy of the model's settings, where they were taken along."""
 
+    @property
+    def folder(self) -> Path:
+        """The directory of the artifact's files: the artifact itself, or what its one file lies in."""
+        return self.path if self.path.is_dir() else self.path.parent
+
 
 class ArtifactCache:
     """The copies of one server. Its methods do file I/O and block; they may be called from several threads."""

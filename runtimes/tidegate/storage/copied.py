@@ -13,16 +13,16 @@ from tidegate.storage.repository import FIRST_VERSION, ModelSource
 
 
 def copied_source(held: Held, name: str = "model", version: str = FIRST_VERSION) -> ModelSource:
-    """The model in a copy that was held by its digest, under a name and a version that its owner gives it.
+    """The model in a copy, under a name and a version that its owner gives it.
 
     Raises:
         ModelLoadFailed: no runtime reads it, or it can be understood in two ways.
     """
     catalogue = installed()
     config = read_config(held.config) if held.config is not None else NO_CONFIG
-    listing = read_listing(held.path, depth=1)
+    listing = read_listing(held.folder, depth=1)
     marked = catalogue.marked({file.name for file in listing.files}, config.runtime)
-    path = held.path if marked else _main(listing.files, catalogue, config.runtime, held.digest)
+    path = held.folder if marked else _main(listing.files, catalogue, config.runtime, held.digest)
     runtime, form = marked or catalogue.detect(path, config.runtime)
     return ModelSource(
         name, version, path, runtime.name, form.name, config=config, config_path=held.config

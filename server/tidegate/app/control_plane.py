@@ -25,7 +25,7 @@ from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateErr
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.kinds import KSERVE, OURS
-from tidegate.resources.parts import at
+from tidegate.resources.parts import at, parts
 from tidegate.resources.store import Store
 from tidegate.resources.traffic import Traffic
 from tidegate.runtimes.trust import TrustPolicy
@@ -153,8 +153,8 @@ class ControlPlane:
 
 
 def _has(service: Document, condition: str) -> bool:
-    told = at(service, "status", "conditions") or ()
-    return any((each["type"], each["status"]) == (condition, "True") for each in told)
+    told = parts(service, "status", "conditions")
+    return any((each.get("type"), each.get("status")) == (condition, "True") for _, each in told)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:
@@ -173,9 +173,8 @@ async def settled(store: Store, kind: GroupKind) -> None:
 
 def under_way(service: Document) -> bool:
     """Whether a service will be told otherwise soon: nobody has looked at it, or its model is being loaded."""
-    status = service.get("status") or {}
-    seen = status.get("observedGeneration") == service["metadata"].get("generation")
-    return not seen or status.get("modelStatus", {}).get("transitionStatus") == "InProgress"
+    seen = at(service, "status", "observedGeneration") == service["metadata"].get("generation")
+    return not seen or at(service, "status", "modelStatus", "transitionStatus") == "InProgress"
 
 
 def _name(document: Document) -> tuple[str, str]:

@@ -18,7 +18,6 @@ from tidegate.control.model import Model
 from tidegate.control.offer import Offer
 from tidegate.control.repository import Repository, RepositorySettings
 from tidegate.control.sleeping import SleeperSettings, SleepingModel
-from tidegate.gateway.dataplane import DataPlane
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import ModelMetadata
 from tidegate.storage.cache import ArtifactCache
@@ -29,7 +28,6 @@ Announce = Callable[[Event], None]
 
 def repository_of(
     settings: ServeSettings,
-    plane: DataPlane,
     router: Router,
     metrics: Metrics,
     copies: ArtifactCache | None,
@@ -69,7 +67,7 @@ def repository_of(
         look,
         make,
         router.publish,
-        Announcing(announce, plane.forget),
+        Announcing(announce, router.forget_model),
         RepositorySettings(ready_timeout=settings.ready_timeout, stop_timeout=settings.replica.stop_timeout),
     )
     repository.open(look())

@@ -85,7 +85,7 @@ class Server:
         control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
         router = Router(self.plane, metrics)
-        self._models = repository_of(settings, self.plane, router, metrics, self._copies, announce)
+        self._models = repository_of(settings, router, metrics, self._copies, announce)
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
         self._services = ControlPlane(settings, router, metrics, self._kept, announce)

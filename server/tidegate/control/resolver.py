@@ -100,23 +100,16 @@ class LocalResolver:
 
     def _resolve(self, model: Document) -> tuple[Held, Resolved]:
         wanted = str(model.get("digest") or "").removeprefix(_PREFIX)
-        uri = str(model.get("storageUri") or "")
-        path = path_of(uri, self._settings.base)
+        path = path_of(str(model.get("storageUri") or ""), self._settings.base)
         held = self._cache.hold_digest(wanted) if wanted else None
         if held is None:
             return self._from_source(model, path, wanted)
-        try:
-            source = copied_source(held)
-            self._check(model, source, path)
-        except BaseException:
-            self._cache.release(held)
-            raise
-        return held, self._resolved(uri, held, source, "")
+        return held, self._resolved(model, held, path, "")
 
     def _from_source(self, model: Document, path: Path, wanted: str) -> tuple[Held, Resolved]:
         path = Path(os.path.realpath(path))  # from here on it leads where it leads: no link is looked up a second time
         source = only_model(path, scan(path))
-        self._check(model, source, path)
+        self._check(model, source, source.path)  # before gigabytes are copied for nothing
         trusted = self._settings.trust.trusts(source.path)
         held = self._cache.hold(source.path, source.beside, trusted, source.config_path)
         if wanted and held.digest != wanted:
@@ -125,20 +118,30 @@ class LocalResolver:
                 f"{_PREDICTOR}.model.digest is '{_PREFIX}{wanted}', but the content of '{shown(path, 300)}' is "
                 f"'{_PREFIX}{held.digest}'"
             )
-        return held, self._resolved(str(model["storageUri"]), held, source, version_in(path, source))
+        return held, self._resolved(model, held, source.path, version_in(path, source))
 
-    def _check(self, model: Document, source: ModelSource, path: Path) -> None:
+    def _check(self, model: Document, source: ModelSource, place: Path) -> None:
         """Whether the manifest means such a model, and whether it may be read: the trust is in where it comes from."""
         form = str(part(model, "modelFormat").get("name", ""))
         check_reader(form, str(model.get("runtime") or ""), source.runtime, source.format, runtimes())
         described = next(each for each in find(source.runtime).formats if each.name == source.format)
-        place = source.path if source.path.is_relative_to(path) else path
         trusted = self._settings.trust.trusts(place)
         require_trust(Artifact(source.name, source.version, source.path, trusted=trusted), described)
 
-    def _resolved(self, uri: str, held: Held, source: ModelSource, version: str) -> Resolved:
+    def _resolved(self, model: Document, held: Held, place: Path, version: str) -> Resolved:
+        """What a copy is. Where it came from something else may lie by now.
+
+        Raises:
+            ModelLoadFailed: it is not what the manifest means; it is let go of.
+        """
+        try:
+            source = copied_source(held)
+            self._check(model, source, place)
+        except BaseException:
+            self._cache.release(held)
+            raise
         return Resolved(
-            uri=uri,
+            uri=str(model["storageUri"]),
             digest=f"{_PREFIX}{held.digest}",
             version=version,
             runtime=with_version(source.runtime),

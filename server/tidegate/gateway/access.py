@@ -20,9 +20,6 @@ from tidegate.identity.scope import DEFAULT_NAMESPACE, Scope, Verb
 MOST_TABLES = 256
 """Tables that are kept. Those with the same scopes have the same, so that a few serve many callers."""
 
-ANY_TENANT = "*"
-"""The tenant of an identity that speaks for others, a proxy's: then the request's own header names it."""
-
 
 class Access:
     """``quota`` is that of each identity that has no bounds of its own."""
@@ -93,5 +90,5 @@ def part_of(whole: RouteTable, identity: Identity, verb: Verb) -> RouteTable:
 
 
 def tenant_of(identity: Identity, told: str) -> str:
-    """The tenant that a request counts for: the identity's, whatever the request says, unless it may speak for any."""
-    return told if identity.tenant == ANY_TENANT else identity.tenant
+    """The tenant that a request counts for: the identity's, whatever the request says, unless it speaks for others."""
+    return told if identity.proxy else identity.tenant

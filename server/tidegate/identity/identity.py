@@ -49,6 +49,8 @@ class Identity(msgspec.Struct, frozen=True):
     """His rights on the admin port; None for none."""
     tenant: str = ""
     """Whom his requests count for in the queue; "" for nobody."""
+    proxy: bool = False
+    """Whether he speaks for others, so that each of his requests names its tenant itself."""
     quota: Quota = UNLIMITED
 
     @property

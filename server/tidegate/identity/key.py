@@ -21,6 +21,8 @@ from tidegate.identity.scope import parse_scopes
 from tidegate.protocol.errors import shown
 
 PREFIX = "tidegate_"
+ANY_TENANT = "*"
+"""The tenant of a key whose owner speaks for others. As a name, of a key or in a token, it is a name like any."""
 
 _FORM = re.compile(r"tidegate_([0-9a-f]{12})_[0-9a-f]{64}", re.ASCII)
 _ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
@@ -52,7 +54,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
     role: Role | None = None
     """Rights on the admin port."""
     tenant: str = ""
-    """Whom its requests count for in the queue; "" for its name."""
+    """Whom its requests count for in the queue; "" for its name, "*" for whom each of them says."""
     rate: float = 0.0
     """Requests per second, and so on: see ``Quota``."""
     burst: int = 0
@@ -143,5 +145,6 @@ def identity_of(key: Key) -> Identity:
         scopes=parse_scopes(key.scopes),
         role=Role.ADMIN if "admin:*" in key.scopes else key.role,
         tenant=key.tenant or key.name,
+        proxy=key.tenant == ANY_TENANT,
         quota=Quota(rate=key.rate, burst=key.burst, concurrent=key.concurrent),
     )

@@ -1,7 +1,8 @@
 """The TLS context of a listener, and new certificates for it without a restart.
 
 A certificate that has changed on disk is taken for the next handshake. What cannot be read then changes nothing, and
-the log says so once. The authorities of client certificates are read at the start only.
+the log says so once. The authorities of client certificates are read at the start only, and are those of every
+certificate that comes later.
 """
 
 from __future__ import annotations
@@ -31,14 +32,9 @@ def server_context(
     Raises:
         Unusable: a file cannot be read, or is not what it is to be.
     """
-    context = _loaded(settings, protocols)
-    if settings.client_ca is not None:
-        try:
-            context.load_verify_locations(settings.client_ca)
-        except OSError as error:  # ssl.SSLError is one
-            raise Unusable(f"authorities {settings.client_ca} cannot be used: {reason(error)}") from error
-        context.verify_mode = ssl.CERT_OPTIONAL
-    context.sni_callback = _Renewal(settings, protocols, clock).renew
+    authorities = None if settings.client_ca is None else _authorities(settings.client_ca)
+    context = _loaded(settings, protocols, authorities)
+    context.sni_callback = _Renewal(settings, protocols, authorities, clock).renew
     return context
 
 
@@ -54,9 +50,12 @@ def contexts(tls: TlsSettings | None) -> tuple[ssl.SSLContext | None, ssl.SSLCon
 class _Renewal:
     """Looks at the files when a client connects, whatever name it asks for."""
 
-    def __init__(self, settings: TlsSettings, protocols: Sequence[str], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, settings: TlsSettings, protocols: Sequence[str], authorities: str | None, clock: Callable[[], float]
+    ) -> None:
         self._settings = settings
         self._protocols = protocols
+        self._authorities = authorities
         self._clock = clock
         self._looked = clock()
         self._seen = _trace(settings.certificate, settings.key)
@@ -76,12 +75,22 @@ class _Renewal:
             return
         self._seen = trace
         try:
-            self._newest = _loaded(self._settings, self._protocols)
+            self._newest = _loaded(self._settings, self._protocols, self._authorities)
         except Unusable as error:
             log.error("%s; the one of before stays", error)
 
 
-def _loaded(settings: TlsSettings, protocols: Sequence[str]) -> ssl.SSLContext:
+def _authorities(path: Path) -> str:
+    """The certificates of a file, in PEM, once they were found to be some."""
+    try:
+        text = path.read_bytes().decode("ascii", "ignore")  # between them anything may stand
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise Unusable(f"authorities {path} cannot be used: {reason(error)}") from error
+    return text
+
+
+def _loaded(settings: TlsSettings, protocols: Sequence[str], authorities: str | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(list(protocols))
@@ -90,6 +99,9 @@ def _loaded(settings: TlsSettings, protocols: Sequence[str]) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         files = f"{settings.certificate} with key {settings.key}"
         raise Unusable(f"certificate {files} cannot be used: {reason(error)}") from error
+    if authorities is not None:  # a connection that is given this context is held against the authorities of this one
+        context.load_verify_locations(cadata=authorities)
+        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 
@@ -100,7 +112,7 @@ def _no_password() -> str:
 def reason(error: Exception) -> str:
     """What an error of OpenSSL or of the system says, without where it says it."""
     if isinstance(error, ssl.SSLError):
-        return (error.reason or "it is not in PEM").lower().replace("_", " ")
+        return error.reason.lower().replace("_", " ") if error.reason else "it is not in PEM"
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 

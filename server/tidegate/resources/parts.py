@@ -33,7 +33,8 @@ def part(document: Any, *path: str | int) -> Part:
 
 def parts(document: Any, *path: str | int) -> Iterator[tuple[int, Part]]:
     """The mappings of the list at a path, with their positions."""
-    for index, each in enumerate(at(document, *path) or ()):
+    found = at(document, *path)
+    for index, each in enumerate(found if isinstance(found, list) else ()):
         if isinstance(each, dict):
             yield index, each
 

@@ -27,12 +27,10 @@ class Guests:
     async def recognise(self, credentials: Credentials) -> Identity | None:
         return self.known.get(credentials.token)
 
-    def change(self, name: str, *, tenant: str | None = None, quota: Quota | None = None) -> None:
-        """Give somebody another tenant or other bounds."""
+    def change(self, name: str, *, proxy: bool = False, quota: Quota | None = None) -> None:
+        """Let somebody speak for others, or give him other bounds."""
         before = self.known[name]
-        self.known[name] = structs.replace(
-            before, tenant=before.tenant if tenant is None else tenant, quota=quota or before.quota
-        )
+        self.known[name] = structs.replace(before, proxy=proxy or before.proxy, quota=quota or before.quota)
 
     def access(self, quota: Quota = UNLIMITED) -> Access:
         """A data plane's door that knows these."""

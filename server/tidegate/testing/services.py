@@ -65,6 +65,7 @@ class ServiceStage:
         self.routes: dict[str, Traffic] = {}
         """What was published last, by name of the service."""
         self.published: list[Traffic] = []
+        self.forgotten: list[RevisionId] = []
         self._reconciler: Reconciler | None = None
 
     async def start(self) -> None:
@@ -76,6 +77,7 @@ class ServiceStage:
             self.examiner,
             publish=self._publish,
             withdraw=self._withdraw,
+            forgotten=self.forgotten.append,
             settings=self.settings,
             clock=now,
         )

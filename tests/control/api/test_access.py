@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import stat
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tidegate.control.api.application import ResourceApi
 from tidegate.control.api.audit import FILE, AuditLog, AuditSettings, Record
 from tidegate.control.api.door import LocalDoor, TokenDoor
 from tidegate.control.api.protobuf import MAGIC, byte_fields
@@ -17,16 +20,19 @@ from tidegate.identity.authenticator import Authenticator
 from tidegate.identity.credentials import Credentials
 from tidegate.identity.identity import Identity, Proof, Role
 from tidegate.protocol.errors import InvalidRequest
+from tidegate.resources.document import Document
 from tidegate.testing.api import (
     INFERENCE_SERVICES,
     MERGE,
     SERVICES,
     Api,
     OpenDoor,
+    Records,
     in_virtual_time,
     inference_service,
     model_service,
 )
+from tidegate.testing.store import MemoryStore
 from tidegate.testing.stores import in_loop
 
 IRIS = f"{SERVICES}/iris"
@@ -186,6 +192,35 @@ async def test_a_refused_creation_is_written_down_with_the_name_that_was_wanted(
             ("Wrong", "Invalid"),
             ("", "BadRequest"),
         ]
+
+
+@in_loop
+async def test_whoever_hangs_up_is_written_down() -> None:
+    """His change may have been made: the store does not break off what it has begun."""
+
+    class Slow(MemoryStore):
+        async def create(self, document: Document, *, dry_run: bool = False) -> Document:
+            made = await super().create(document, dry_run=dry_run)
+            if document["kind"] == "ModelService":
+                begun.set()
+                await asyncio.Event().wait()
+            return made
+
+    begun = asyncio.Event()
+    audit = Records()
+    app = ResourceApi(Slow(), door=OpenDoor(), audit=audit)
+    await app.prepare()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://localhost") as client:
+        for query in ("", "?dryRun=All"):
+            begun.clear()
+            asking = asyncio.create_task(client.post(SERVICES + query, json=model_service("b" if query else "a")))
+            await begun.wait()
+            asking.cancel()
+            await asyncio.wait({asking})
+            assert asking.cancelled()
+    assert [(each.verb, each.name, each.code, each.reason) for each in audit.written] == [
+        ("create", "a", 499, "Cancelled")
+    ]
 
 
 def test_the_audit_log_is_private_and_rotated(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
-from tidegate.control.api import discovery
+from tidegate.control.api import discovery, openapi
 from tidegate.control.api.served import RESOURCES
 from tidegate.testing.api import Api
 from tidegate.testing.stores import in_loop
@@ -114,6 +117,20 @@ async def test_openapi_v3_can_be_kept_under_its_digest() -> None:
         assert plain.headers["cache-control"] == "no-cache, private"
         again = await api.ask("GET", url, if_none_match=kept.headers["etag"])
         assert (again.status_code, again.content) == (304, b"")
+
+
+class Path(str):
+    """A text of which it can be seen whether somebody keeps it."""
+
+
+def test_paths_that_there_are_not_are_not_kept() -> None:
+    """Or callers could fill the memory with those that they make up."""
+    path = Path("apis/made.up/v1")
+    kept = weakref.ref(path)
+    assert openapi.document(path) is None
+    del path
+    gc.collect()
+    assert kept() is None
 
 
 @in_loop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,12 +16,11 @@ from tidegate.control.api.fields import (
     Owner,
     changed,
     leaves,
-    overlap,
     read_owners,
     touched,
     write_owners,
 )
-from tidegate.control.api.ownership import applied, updated
+from tidegate.control.api.ownership import KUBECTL, LAST_APPLIED, applied, updated
 from tidegate.protocol.errors import FieldConflict
 from tidegate.resources.document import Document, same
 
@@ -51,6 +51,12 @@ def test_fields_survive_being_written(fields: frozenset[tuple[str, ...]]) -> Non
     [entry] = write_owners([Owner("me", "Apply", "g/v1", fields, "t")])
     [read] = read_owners(document({}, managedFields=[entry])) or []
     assert read == Owner("me", "Apply", "g/v1", leaf, "t")
+
+
+def overlap(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether one of them is the other, or holds it."""
+    short = min(len(one), len(other))
+    return one[:short] == other[:short]
 
 
 @given(st.frozensets(FIELDS, max_size=5), st.frozensets(FIELDS, max_size=5))
@@ -155,6 +161,21 @@ def test_ownership_can_be_given_away() -> None:
     for unreadable in (1, [1], [{"manager": "x"}], [{**entry, "operation": "Steal"}], [{**entry, "fieldsV1": 1}]):
         kept = updated(stored, document({"a": 1}, managedFields=unreadable), "me", "t")
         assert owned(kept, "old", "Update") == {("spec", "a")}
+
+
+def test_very_many_fields_are_work_in_proportion() -> None:
+    """Where each was held against each other one, this would take minutes: who conflicts, takes over and lets go."""
+    one, other = ({f"f{number}": value for number in range(40_000)} for value in (1, 2))
+    live = apply(None, one)
+    with pytest.raises(FieldConflict) as caught:
+        apply(live, other, "you")
+    assert len(caught.value.conflicts) == len(one)
+    taken = apply(live, other, "you", force=True)
+    assert not owned(taken, "me")
+    assert apply(taken, {"last": 1}, "you")["spec"] == {"last": 1}
+    last = msgspec.json.encode(document(one)).decode()
+    moved = updated(None, document(one, annotations={LAST_APPLIED: last}), "kubectl-client-side-apply", "t")
+    assert apply(moved, other, KUBECTL)["spec"] == other
 
 
 def test_a_list_is_one_field() -> None:

@@ -278,24 +278,55 @@ async def test_deleting_answers_a_status_and_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"),
+    ("query", "body", "code", "message"),
     [
-        ({"preconditions": {"uid": "another"}}, 409),
-        ({"preconditions": {"resourceVersion": "1"}}, 409),
-        ({"preconditions": {"uid": 1}}, 400),
-        ({"propagationPolicy": "Sometimes"}, 400),
-        ({"dryRun": ["Some"]}, 400),
-        ({"dryRun": "All"}, 400),
-        ({"propagationPolicy": "Foreground"}, 200),
+        ("", {"preconditions": {"uid": "another"}}, 409, "has uid"),
+        ("", {"preconditions": {"resourceVersion": "1"}}, 409, "has resourceVersion"),
+        ("", {"preconditions": {"uid": 1}}, 400, "preconditions.uid is 1, expected text"),
+        ("", {"preconditions": ["uid"]}, 400, "preconditions is a list, expected an object"),
+        ("", {"preconditions": ""}, 400, "preconditions is '', expected an object"),
+        ("", {"propagationPolicy": "Sometimes"}, 400, "propagationPolicy is 'Sometimes', expected one of Background,"),
+        ("", {"propagationPolicy": ["Orphan"]}, 400, "propagationPolicy is a list, expected one of Background,"),
+        ("propagationPolicy=Never", {}, 400, "propagationPolicy is 'Never', expected one of Background,"),
+        ("", {"orphanDependents": "true"}, 400, "orphanDependents is 'true', expected true or false"),
+        ("orphanDependents=maybe", {}, 400, "orphanDependents is 'maybe', expected true or false"),
+        ("propagationPolicy=Orphan", {"propagationPolicy": "Background"}, 400, "in the query disagree, expected"),
+        ("", {"propagationPolicy": "Foreground", "orphanDependents": True}, 400, "in the body disagree, expected"),
+        ("", {"dryRun": ["Some"]}, 400, "dryRun holds 'Some', expected All"),
+        ("dryRun=All", {"dryRun": [""]}, 400, "dryRun holds '', expected All"),
+        ("dryRun=Some", {"dryRun": ["All"]}, 400, "dryRun is 'Some', expected All"),
+        ("", {"dryRun": "All"}, 400, "dryRun is 'All', expected a list that holds All"),
+        ("", {"gracePeriodSeconds": "1"}, 400, "gracePeriodSeconds is '1', expected a whole number of 0 or more"),
+        ("gracePeriodSeconds=soon", None, 400, "gracePeriodSeconds is 'soon', expected a whole number"),
+        ("", {"kind": "ModelService"}, 400, "kind is 'ModelService', expected DeleteOptions"),
+        ("", ["Background"], 400, "the body is a list, expected an object of kind DeleteOptions"),
+        ("", "Background", 400, "the body is no JSON"),
+        ("", {"propagationPolicy": "Foreground", "gracePeriodSeconds": 0, "kind": "DeleteOptions"}, 200, ""),
+        ("propagationPolicy=Background", {"preconditions": None, "dryRun": []}, 200, ""),
     ],
 )
 @in_loop
-async def test_options_of_a_deletion_are_obeyed(body: object, code: int) -> None:
-    """Preconditions hold, or nothing is deleted; what is no option is refused."""
+async def test_options_of_a_deletion_are_obeyed(query: str, body: object, code: int, message: str) -> None:
+    """Preconditions hold, or nothing is deleted; what is no option is refused, and so are two that disagree."""
     async with Api.open() as api:
         await api.made(model_service())
-        assert (await api.ask("DELETE", IRIS, body)).status_code == code
+        reply = await api.ask("DELETE", f"{IRIS}?{query}", body)
+        assert (reply.status_code, message in reply.json().get("message", "")) == (code, True), reply.text
         assert (await api.ask("GET", IRIS)).status_code == (404 if code == 200 else 200)
+        assert [record.code for record in api.audit.written] == [201] + [code] * (query != "dryRun=All")
+
+
+@pytest.mark.parametrize(
+    ("query", "body"), [("dryRun=All", {"dryRun": []}), ("dryRun=All", None), ("", {"dryRun": ["All"]})]
+)
+@in_loop
+async def test_a_deletion_is_dry_where_the_query_or_the_body_says_so(query: str, body: object) -> None:
+    """And only then it is no change that is written down."""
+    async with Api.open() as api:
+        await api.made(model_service())
+        assert (await api.ask("DELETE", f"{IRIS}?{query}", body)).status_code == 200
+        assert (await api.ask("GET", IRIS)).status_code == 200
+        assert len(api.audit.written) == 1
 
 
 @in_loop

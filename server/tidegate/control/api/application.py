@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tidegate.control.api.door import Door, LocalDoor
 from tidegate.control.api.logs import LogSource, find_log, send_log
 from tidegate.control.api.namespaces import Namespaces
 from tidegate.control.api.pages import Pages
-from tidegate.control.api.parameters import ListOptions, list_options
+from tidegate.control.api.parameters import DRY, ListOptions, list_options
 from tidegate.control.api.reading import Reader, query_of
 from tidegate.control.api.reviews import ACCESS, SELF, may_i, who_am_i
 from tidegate.control.api.rights import check_right, check_role
@@ -35,6 +36,7 @@ from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
+    RequestCancelled,
     TidegateError,
     Unauthenticated,
     Unprocessable,
@@ -176,6 +178,7 @@ class ResourceApi:
     async def _write(self, request: Request, identity: Identity, target: Target, verb: str) -> Response:
         outcome: Outcome | None = None
         refusal: TidegateError | None = None
+        request.state.dry_run = request.query_params.get("dryRun") == DRY  # as a body may say, too
         try:
             check_right(identity, verb, target)
             outcome = await self._writes.table[verb](request, target)
@@ -184,8 +187,11 @@ class ResourceApi:
         except Exception as error:
             log.error("unexpected error in the resource API", exc_info=error)
             refusal = InternalError()
-        if verb == "create" and isinstance(name := getattr(request.state, "name", None), str):
-            target = msgspec.structs.replace(target, name=name)
+        except asyncio.CancelledError:  # the store does not break off what it has begun, so that it may have been made
+            gone = RequestCancelled("the caller went away")
+            self._record(request, identity, _named(request, target, verb), verb, None, gone)
+            raise
+        target = _named(request, target, verb)
         self._record(request, identity, target, verb, outcome, refusal)
         if outcome is None:
             return self.refused(refusal or InternalError(), request, target)
@@ -202,7 +208,7 @@ class ResourceApi:
         outcome: Outcome | None,
         refusal: TidegateError | None,
     ) -> None:
-        if request.query_params.get("dryRun") or getattr(request.state, "dry_run", False):
+        if request.state.dry_run:
             return
         for part in (outcome.each if outcome else ()) or (outcome,):
             name = target.name
@@ -241,6 +247,12 @@ class _Answered:
     async def __call__(self, message: Message) -> None:
         self.begun = True
         await self._send(message)
+
+
+def _named(request: Request, target: Target, verb: str) -> Target:
+    """The target; of a creation with the name that its body has, as far as one was read."""
+    name = getattr(request.state, "name", None) if verb == "create" else None
+    return msgspec.structs.replace(target, name=name) if isinstance(name, str) else target
 
 
 def _manager(request: Request) -> str:

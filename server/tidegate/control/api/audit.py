@@ -38,7 +38,7 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     after: str = ""
     """resourceVersion after, or of the deletion; none of what was refused."""
     code: int
-    """HTTP status of the answer."""
+    """HTTP status of the answer; 499 where the caller hung up before it, and the change may have been made."""
     reason: str = ""
     """Why it was refused."""
 

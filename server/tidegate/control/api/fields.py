@@ -60,14 +60,8 @@ def _leaves(value: Any, path: Field) -> Iterator[tuple[Field, Any]]:
         yield path, value
 
 
-def overlap(one: Field, other: Field) -> bool:
-    """Whether one of them is the other, or holds it."""
-    short = min(len(one), len(other))
-    return one[:short] == other[:short]
-
-
 def touched(fields: Fields, by: Iterable[Field]) -> Fields:
-    """Those of the fields that overlap with some of the others."""
+    """Those of the fields that are one of the others, hold one, or are within one."""
     others = frozenset(by)
     holders = {field[:length] for field in others for length in range(1, len(field))}
     return frozenset(

@@ -7,6 +7,7 @@ without which it refuses to apply.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 
 import msgspec
@@ -32,30 +33,37 @@ def index() -> Document:
     }
 
 
-@cache
 def document(path: str) -> bytes | None:
     """The document of ``apis/GROUP/VERSION`` or ``api/VERSION``, in JSON; None where there is none."""
-    found = [served for served in RESOURCES if _path(served.group, served.version) == path]
-    if not found:
-        return None
-    paths: Document = {}
-    for served in found:
-        paths |= _paths(served, f"/{path}")
-    schemas = {schema_name(served): _schema(served) for served in found}
-    return msgspec.json.encode(
-        {
-            "openapi": "3.0.0",
-            "info": {"title": "tidegate", "version": found[0].version},
-            "paths": paths,
-            "components": {"schemas": schemas},
-        }
-    )
+    return _documents().get(path, (None, ""))[0]
 
 
 def digest(path: str) -> str:
     """Changes with the document, '' where there is none."""
-    found = document(path)
-    return hashlib.sha256(found).hexdigest()[:32].upper() if found is not None else ""
+    return _documents().get(path, (None, ""))[1]
+
+
+@cache
+def _documents() -> Mapping[str, tuple[bytes, str]]:
+    """All of them with their digests, by path: what is kept for each path that is asked for would have no bound."""
+    made = {_path(*each): _document(*each) for each in group_versions()}
+    return {path: (text, hashlib.sha256(text).hexdigest()[:32].upper()) for path, text in made.items()}
+
+
+def _document(group: str, version: str) -> bytes:
+    found = [served for served in RESOURCES if (served.group, served.version) == (group, version)]
+    paths: Document = {}
+    for served in found:
+        paths |= _paths(served, f"/{_path(group, version)}")
+    schemas = {schema_name(served): _schema(served) for served in found}
+    return msgspec.json.encode(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "tidegate", "version": version},
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }
+    )
 
 
 def schema_name(served: Served) -> str:

@@ -23,7 +23,6 @@ from tidegate.control.api.fields import (
     Owner,
     changed,
     leaves,
-    overlap,
     read_owners,
     show,
     touched,
@@ -75,9 +74,9 @@ def applied(live: Document | None, wanted: Document, manager: str, *, force: boo
     lost = frozenset(field for field, value in said.items() if not _has(live or {}, field, value))
     others = [_without(owner, lost) for owner in owners if owner.identity != mine]
     kept = frozenset[Field]().union(*(owner.fields for owner in others))
-    for field in sorted(before - fields):
-        if not any(overlap(field, other) for other in fields | kept):
-            _remove(new, field)
+    unsaid = before - fields
+    for field in sorted(unsaid - touched(unsaid, fields | kept)):
+        _remove(new, field)
     for field, value in said.items():
         _set(new, field, value)
     own = Owner(manager, APPLY, wanted["apiVersion"], fields, time)
@@ -131,10 +130,8 @@ def _conflicts(live: Document, said: dict[Field, Any], others: Sequence[Owner]) 
     found: dict[Field, Owner] = {}
     differing = frozenset(field for field, value in said.items() if not _has(live, field, value))
     for owner in others:
-        for held in touched(owner.fields, differing):
-            for field in differing:
-                if overlap(field, held):
-                    found.setdefault(field, owner)
+        for field in touched(differing, owner.fields):
+            found.setdefault(field, owner)
     return [(found[field], field) for field in sorted(found)]
 
 
@@ -146,8 +143,8 @@ def _not_taken_over(live: Document, conflicts: list[tuple[Owner, Field]], manage
     last = _last_applied(live)
     if manager != KUBECTL or last is None:
         return conflicts
-    own = [field for field, value in leaves(last).items() if _has(live, field, value)]
-    own.append(("metadata", "annotations", LAST_APPLIED))
+    own = {field for field, value in leaves(last).items() if _has(live, field, value)}
+    own.add(("metadata", "annotations", LAST_APPLIED))
     return [(owner, field) for owner, field in conflicts if field not in own]
 
 

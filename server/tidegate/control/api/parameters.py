@@ -10,7 +10,7 @@ import msgspec
 
 from tidegate.control.api.admission import FieldValidation
 from tidegate.control.api.table import Include
-from tidegate.protocol.errors import InvalidRequest, shown
+from tidegate.protocol.errors import InvalidRequest, quoted, shown
 from tidegate.resources.selector import EVERYTHING, Selector, parse_selector
 from tidegate.resources.store import ANY, Cascade, Preconditions
 
@@ -18,6 +18,8 @@ Texts = Mapping[str, str]
 Choice = TypeVar("Choice", bound=StrEnum)
 MAX_LIMIT = 1_000_000
 MANAGER_LENGTH = 128
+DRY = "All"
+"""The one value of ``dryRun``."""
 _CASCADES = {"Background": Cascade.BACKGROUND, "Foreground": Cascade.BACKGROUND, "Orphan": Cascade.ORPHAN}
 """Foreground is Background here: what is owned goes in the same transaction as its owner."""
 
@@ -93,35 +95,70 @@ def write_options(texts: Texts, agent: str) -> WriteOptions:
 
 
 def delete_options(texts: Texts, body: object) -> DeleteOptions:
-    """Options of a deletion, in the query or in a body of kind DeleteOptions; the body goes first.
+    """Options of a deletion, in the query, in a body of kind DeleteOptions, or in both where they agree.
+
+    It is a dry run where one of them says so.
 
     Raises:
-        InvalidRequest: one of them has a value that it cannot have.
+        InvalidRequest: one of them has a value that it cannot have, or the two disagree.
     """
-    told = body if isinstance(body, dict) else {}
-    dry = told.get("dryRun") or ([texts["dryRun"]] if texts.get("dryRun") else [])
-    if not isinstance(dry, list):
-        raise InvalidRequest(f"dryRun is '{shown(dry)}', expected a list that holds All")
-    policy = told.get("propagationPolicy") or texts.get("propagationPolicy") or "Background"
-    if told.get("orphanDependents") is True:
-        policy = "Orphan"
-    if policy not in _CASCADES:
-        raise InvalidRequest(f"propagationPolicy is '{shown(policy)}', expected one of {', '.join(_CASCADES)}")
-    held = told.get("preconditions") or {}
-    uid, version = (held.get("uid"), held.get("resourceVersion")) if isinstance(held, dict) else (None, None)
-    for field, value in (("uid", uid), ("resourceVersion", version)):
-        if not isinstance(value, str | None):
-            raise InvalidRequest(f"preconditions.{field} is '{shown(value)}', expected text")
-    return DeleteOptions(Preconditions(uid, version), _CASCADES[policy], any(dry_run(each) for each in dry))
+    if not isinstance(body, dict | None):
+        raise InvalidRequest(f"the body is {quoted(body)}, expected an object of kind DeleteOptions")
+    told = body or {}
+    if told.get("kind") not in (None, "DeleteOptions"):
+        raise InvalidRequest(f"kind is {quoted(told['kind'])}, expected DeleteOptions")
+    dry = told.get("dryRun")
+    if not isinstance(dry, list | None):
+        raise InvalidRequest(f"dryRun is {quoted(dry)}, expected a list that holds {DRY}")
+    for each in dry or ():
+        if each != DRY:
+            raise InvalidRequest(f"dryRun holds {quoted(each)}, expected {DRY}")
+    _number(texts, "gracePeriodSeconds", MAX_LIMIT)  # nothing here takes time to end once it is deleted
+    grace = told.get("gracePeriodSeconds")
+    if not isinstance(grace, int | None) or isinstance(grace, bool) or (grace or 0) < 0:
+        raise InvalidRequest(f"gracePeriodSeconds is {quoted(grace)}, expected a whole number of 0 or more")
+    return DeleteOptions(_preconditions(told), _cascade(texts, told), dry_run(texts.get("dryRun", "")) or bool(dry))
+
+
+def _preconditions(told: Mapping[str, object]) -> Preconditions:
+    held = told.get("preconditions")
+    if held is None:
+        return ANY
+    if not isinstance(held, dict):
+        raise InvalidRequest(f"preconditions is {quoted(held)}, expected an object with uid or resourceVersion")
+    for field in ("uid", "resourceVersion"):
+        if not isinstance(held.get(field), str | None):
+            raise InvalidRequest(f"preconditions.{field} is {quoted(held[field])}, expected text")
+    return Preconditions(held.get("uid"), held.get("resourceVersion"))
+
+
+def _cascade(texts: Texts, told: Mapping[str, object]) -> Cascade:
+    """What becomes of dependents: what is said of it in one place or the other, and in one form or the other."""
+    said: dict[str, Cascade] = {}
+    for place, policy in (("the body", told.get("propagationPolicy")), ("the query", texts.get("propagationPolicy"))):
+        if policy:
+            if not isinstance(policy, str) or policy not in _CASCADES:
+                raise InvalidRequest(f"propagationPolicy is {quoted(policy)}, expected one of {', '.join(_CASCADES)}")
+            said[f"propagationPolicy in {place}"] = _CASCADES[policy]
+    orphan = told.get("orphanDependents")
+    if not isinstance(orphan, bool | None):
+        raise InvalidRequest(f"orphanDependents is {quoted(orphan)}, expected true or false")
+    asked = _truth(texts, "orphanDependents") if texts.get("orphanDependents") else None
+    for place, each in (("the body", orphan), ("the query", asked)):
+        if each is not None:
+            said[f"orphanDependents in {place}"] = Cascade.ORPHAN if each else Cascade.BACKGROUND
+    if len(set(said.values())) > 1:
+        raise InvalidRequest(f"{' and '.join(said)} disagree, expected one of them, or the same in each")
+    return next(iter(said.values()), Cascade.BACKGROUND)
 
 
 def dry_run(text: object) -> bool:
     """Raises:
     InvalidRequest: it is neither nothing nor ``All``.
     """
-    if text not in ("", "All"):
-        raise InvalidRequest(f"dryRun is '{shown(text)}', expected All")
-    return text == "All"
+    if text not in ("", DRY):
+        raise InvalidRequest(f"dryRun is '{shown(text)}', expected {DRY}")
+    return text == DRY
 
 
 def _truth(texts: Texts, name: str) -> bool:

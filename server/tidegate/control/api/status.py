@@ -15,6 +15,7 @@ from tidegate.protocol.errors import (
     NotFound,
     Overloaded,
     PayloadTooLarge,
+    RequestCancelled,
     RequestTimeout,
     ResourceConflict,
     ResourceExists,
@@ -47,8 +48,10 @@ REASONS: tuple[tuple[type[TidegateError], str], ...] = (
     (DeadlineExceeded, "Timeout"),
     (Overloaded, "ServiceUnavailable"),
     (Unavailable, "ServiceUnavailable"),
+    (RequestCancelled, "Cancelled"),
 )
-"""Kubernetes' word for an error: the first row that it belongs to."""
+"""Kubernetes' word for an error: the first row that it belongs to. For the last one it has none, and nobody reads it
+but in the audit log."""
 INTERNAL = "InternalError"
 
 

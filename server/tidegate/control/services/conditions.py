@@ -24,6 +24,32 @@ class Condition(msgspec.Struct, frozen=True, omit_defaults=True):
     """Info for what does not make the resource unready."""
 
 
+class _Told(msgspec.Struct):
+    type: str
+    status: str = ""
+    lastTransitionTime: str = ""
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+class _Status(msgspec.Struct):
+    """What is read back of a status, beside what is looked at as a mapping whatever it is."""
+
+    conditions: list[_Told] | None = None
+    canaryStatuses: list[_Named] | None = None
+
+
+def readable(service: Document) -> Document:
+    """The service; without its status where somebody else has written one over it that cannot be read back."""
+    try:
+        msgspec.convert(service.get("status", {}), _Status)
+    except msgspec.ValidationError:
+        return {name: value for name, value in service.items() if name != "status"}
+    return service
+
+
 def both(name: str, *parts: Condition) -> Condition:
     """The condition that all of these hold: the first that does not says why."""
     worst = min(parts, key=lambda part: (FALSE, UNKNOWN, TRUE).index(part.status))

@@ -32,6 +32,7 @@ from tidegate.control.services.actions import (
     WriteStatus,
 )
 from tidegate.control.services.book import Book
+from tidegate.control.services.conditions import readable
 from tidegate.control.services.plan import Seen, plan
 from tidegate.control.services.records import Records
 from tidegate.control.services.resolutions import Resolutions, Unresolved
@@ -146,8 +147,11 @@ class Reconciler:
     async def _list(self, kind: GroupKind) -> str:
         """Note all of a kind. Returns the version to watch from."""
         page = await self._store.list(kind)
+        missing = self._shelf.missing(kind, page.items, page.version)
         for name in self._shelf.replace(kind, page.items, page.version):
             self._changed(name, gone=kind == REVISIONS)
+        for document in missing if kind == REVISIONS else ():
+            self._forgotten(revision_of(document))
         return page.version
 
     def _changed(self, name: Name | None, *, gone: bool) -> None:
@@ -166,10 +170,10 @@ class Reconciler:
     async def _look(self, name: Name) -> None:
         if name == _FILES:
             if self._files_due:
-                self._files_due = not await self._resolutions.keep(self._shelf.digests)
+                await self._keep_files()
             return
         standings = await self._actuator.observe(name.namespace, name.name)
-        services = self._shelf.services(name)
+        services = [readable(service) for service in self._shelf.services(name)]
         served = services[0] if services else None
         seen = Seen(
             namespace=name.namespace,
@@ -205,6 +209,14 @@ class Reconciler:
         course = course_or_none(service)
         counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course)
         return Reports(counted, self._examinations.of(name), self._told.get(name, (0, 0)))
+
+    async def _keep_files(self) -> None:
+        """Let go of the content that no revision has, but for what goes meanwhile: that is due for the next look."""
+        self._files_due = done = False
+        try:
+            done = await self._resolutions.keep(self._shelf.digests)
+        finally:
+            self._files_due = self._files_due or not done
 
     def _remembered(self, name: Name, service: Document | None) -> Book | None:
         held = self._books.get(name)

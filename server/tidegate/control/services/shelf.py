@@ -6,7 +6,7 @@ says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from tidegate.control.services.revision import service_of
 from tidegate.control.services.turns import Name
@@ -76,16 +76,23 @@ class Shelf:
                 return self.drop(change.document)
         return None
 
-    def replace(self, kind: GroupKind, documents: Iterable[Document], version: str) -> list[Name]:
-        """Note a whole list of a kind, as it was at a version. Returns whom the differences concern."""
-        listed = {key_of(document): document for document in documents}
-        gone = [
-            {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
+    def missing(self, kind: GroupKind, documents: Iterable[Document], version: str) -> list[Document]:
+        """What is deleted, by a whole list of a kind as it was at a version."""
+        listed = {key_of(document) for document in documents}
+        return [
+            document
             for held in self._held.values()
             for key, document in held.items()
             if key.kind == kind and key not in listed and int(version_of(document)) <= int(version)
         ]
-        changed = [*map(self.drop, gone), *map(self.take, listed.values())]
+
+    def replace(self, kind: GroupKind, documents: Sequence[Document], version: str) -> list[Name]:
+        """Note a whole list of a kind, as it was at a version. Returns whom the differences concern."""
+        gone = [
+            {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
+            for document in self.missing(kind, documents, version)
+        ]
+        changed = [*map(self.drop, gone), *map(self.take, documents)]
         return [name for name in changed if name is not None]
 
     def _of(self, name: Name) -> Iterator[tuple[Key, Document]]:

@@ -79,6 +79,7 @@ class GenerateRoute:
             body = RequestBody(head, scope, receive)
             request = await self._decode(route, body, self._plane.deadline(started, head.timeout))
             # Again: the table may have been replaced while the body arrived.
+            route = None
             route = self._plane.resolve(target.model, target.version, asked)
             deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
             caller = self._plane.caller(request, head.tenant, asked)

@@ -55,7 +55,11 @@ class InferRoute:
                 raise Unsupported(f"model '{route.name}' gives no explanations; it answers ':predict'")
             head = read_head(scope["headers"], self._plane.tenants)
             body = RequestBody(head, scope, receive)
-            reply = await self._infer(target, route, asked, head, body, started)
+            request = await self._decode(target, route, head, body, started)
+            # Again: the table may have been replaced while the body arrived, and the backend be gone.
+            route = None
+            route = self._plane.resolve(target.model, target.version, asked)
+            reply = await self._infer(target, route, request, asked, head, started)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
             reply = error_reply(error)
@@ -73,11 +77,8 @@ class InferRoute:
             await refuse(reply, body, scope, send, self._settings.linger)
 
     async def _infer(
-        self, target: InferTarget, route: Route, asked: Asked, head: RequestHead, body: RequestBody, started: float
+        self, target: InferTarget, route: Route, request: InferRequest, asked: Asked, head: RequestHead, started: float
     ) -> Reply:
-        request = await self._decode(target, route, head, body, started)
-        # Again, because the table may have been replaced while the body arrived, and the backend be gone.
-        route = self._plane.resolve(target.model, target.version, asked)
         deadline = self._plane.deadline(started, head.timeout, wished_timeout(request))
         answer = await self._plane.infer(route, request, deadline, self._plane.caller(request, head.tenant, asked))
         try:
