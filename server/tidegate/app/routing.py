@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from tidegate.app.observation import Observations
 from tidegate.control.lease import Lease
 from tidegate.gateway.addressee import ServiceName
 from tidegate.gateway.dataplane import DataPlane
@@ -18,11 +21,12 @@ from tidegate.telemetry.metrics import Metrics
 class Router:
     """``publish`` is what the repository is given, ``direct`` and ``drop`` whoever owns the services.
 
-    A route lives as long as its lease is published.
+    A route lives as long as its lease is published. ``observations`` tell what is seen of the services' revisions.
     """
 
     def __init__(self, plane: DataPlane, metrics: Metrics) -> None:
         self._plane = plane
+        self.observations = Observations(plane, metrics)
         self._metrics = metrics
         self._models: dict[Lease, Route] = {}
         self._unavailable: Mapping[str, str] = {}
@@ -49,7 +53,12 @@ class Router:
             )
             for number, lease in leases.items()
         }
-        self._services[name] = Service.of(traffic, routes)
+        observed, shadow = self.observations.follow(traffic, leases)
+        seen = {
+            number: msgspec.structs.replace(route, observed=observed[number]) if number in observed else route
+            for number, route in routes.items()
+        }
+        self._services[name] = Service.of(traffic, seen, shadow)
         self._revisions[name] = {lease: routes[number] for number, lease in leases.items()}
         self._replace(before, self._revisions[name])
 
@@ -57,6 +66,7 @@ class Router:
         """Serve a service no more."""
         name = ServiceName(namespace, service)
         self._services.pop(name, None)
+        self.observations.drop(name)
         self._replace(self._revisions.pop(name, {}), {})
 
     def answers(self, namespace: str, service: str) -> bool:
