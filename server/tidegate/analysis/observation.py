@@ -13,9 +13,10 @@ class Observation(msgspec.Struct, frozen=True):
     """One revision's requests since its counting began."""
 
     requests: int = 0
-    """Answered, whatever with, by now."""
+    """Those that got a result by now, or failed by the revision's own fault. What a caller did wrong, and what was
+    refused for want of room, tells nothing of a revision, and is none of them."""
     failures: int = 0
-    """Of those: answers that failed by the revision's own fault (5xx, timeouts, invalid outputs)."""
+    """Of those: failed by the revision's own fault (5xx, timeouts, invalid outputs)."""
     latency: Counts = ()
     """Seconds from arrival to answer, of those that got a result."""
     execution: Mapping[int, Counts] = {}

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
+from tidegate.app.observation import Observations
 from tidegate.control.lease import Lease
 from tidegate.gateway.addressee import ServiceName
 from tidegate.gateway.dataplane import DataPlane
@@ -25,11 +28,12 @@ Labels = tuple[str, str]
 class Router:
     """``publish`` is what the repository is given, ``direct`` and ``drop`` whoever owns the services.
 
-    A route lives as long as its lease is published.
+    A route lives as long as its lease is published. ``observations`` tell what is seen of the services' revisions.
     """
 
     def __init__(self, plane: DataPlane, metrics: Metrics) -> None:
         self._plane = plane
+        self.observations = Observations(plane, metrics)
         self._metrics = metrics
         self._models: dict[Lease, Route] = {}
         self._unavailable: Mapping[str, str] = {}
@@ -57,7 +61,12 @@ class Router:
             )
             for number, lease in leases.items()
         }
-        self._services[name] = Service.of(traffic, routes)
+        observed, shadow = self.observations.follow(traffic, leases)
+        seen = {
+            number: msgspec.structs.replace(route, observed=observed[number]) if number in observed else route
+            for number, route in routes.items()
+        }
+        self._services[name] = Service.of(traffic, seen, shadow)
         self._revisions[name] = {lease: routes[number] for number, lease in leases.items()}
         self._replace()
 
@@ -66,6 +75,7 @@ class Router:
         name = ServiceName(namespace, service)
         self._services.pop(name, None)
         self._revisions.pop(name, None)
+        self.observations.drop(name)
         self._replace()
 
     def answers(self, namespace: str, service: str) -> bool:

@@ -123,10 +123,11 @@ class Server:
 
     async def close(self) -> None:
         """End everything now: listeners without grace, replicas by force. After ``run`` has ended well, nothing."""
+        ends = (self.plane.shadows.close(), self._models.stop(), self._services.stop(), self._recognition.close())
         listeners = (listener.stop(0.0) for listener in (self._http, self._grpc, self._admin, self._status) if listener)
         self._models.kill()
         self._services.kill()
-        await asyncio.gather(*listeners, self._models.stop(), self._services.stop(), self._recognition.close())
+        await asyncio.gather(*listeners, *ends)
         await self._services.close()
         for copies in (self._copies, self._kept):
             if copies is not None:

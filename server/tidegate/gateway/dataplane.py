@@ -24,6 +24,7 @@ from tidegate.gateway.index import index_of
 from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
+from tidegate.gateway.shadow import Shadows, ShadowSettings
 from tidegate.gateway.statistics import model_statistics
 from tidegate.identity.identity import Identity, may
 from tidegate.identity.quota import Bucket
@@ -78,6 +79,8 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     max_timeout: float = 3600.0
     """Seconds; a longer wish of the caller is cut to this, so that nothing waits for ever."""
     caller: CallerSettings = CallerSettings()
+    shadow: ShadowSettings = ShadowSettings()
+    """What copies of requests for shadows may take."""
     model_control: bool = True
     """Whether callers may load and unload models."""
 
@@ -105,6 +108,7 @@ class DataPlane:
         self._chance = chance or Random().random
         self.tenants = TenantHeader.of(settings.caller, settings.limits)
         self._anybody = caller_of(None, "", settings.caller)
+        self.shadows = Shadows(settings.shadow, caller_of(settings.caller.priority_levels, "", settings.caller))
         self.starting = False
         """Whether services that are kept from before are still being brought up."""
         self.leaving = False
@@ -365,6 +369,8 @@ class DataPlane:
             raise
         self._end(route, traffic, begun, True)
         traffic.rows += rows_of(request, signature)
+        if route.shadow is not None and not (signature.decoupled or signature.stateful):
+            route.shadow.copy(request, answer.response)
         return answer
 
     async def stream(
@@ -438,16 +444,19 @@ class DataPlane:
         code = 200 if error is None else error.http_status
         if route is None:
             self.metrics.refused(protocol, code)
-        else:
-            self.traffic(route).answered(protocol, code, seconds)
+            return
+        self.traffic(route).answered(protocol, code, seconds)
+        if route.observed is not None:
+            route.observed.answered(error, seconds)
 
     def leave(self) -> None:
         """Report not ready from now on, while requests are still taken: load balancers need time to notice."""
         self.leaving = True
 
     async def drain(self) -> None:
-        """Take no more requests, and return once those in flight are answered."""
+        """Take no more requests, and return once those in flight are answered. Copies for shadows are given up."""
         self.leaving = self.draining = True
+        await self.shadows.close()
         while self._inflight:  # one that waited for a signature goes on to be executed
             await self._idle.wait()
 

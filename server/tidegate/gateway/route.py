@@ -7,6 +7,8 @@ from collections.abc import Callable
 import msgspec
 
 from tidegate.gateway.backend import Backend
+from tidegate.gateway.observed import Observed
+from tidegate.gateway.shadow import Shadow
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.resources.actuator import RevisionId
 from tidegate.telemetry.outcomes import Outcomes
@@ -25,6 +27,11 @@ class Route(msgspec.Struct, frozen=True):
     backend: Backend
     outcomes: Outcomes = msgspec.field(default_factory=Outcomes)
     """How its requests ended so far."""
+    observed: Observed | None = None
+    """Where its requests are counted for a rollout, None while nobody judges it."""
+    shadow: Shadow | None = None
+    """What gets copies of its requests. The traffic assigns by a route that has it; who names a revision finds it by
+    one that has none."""
     revision: RevisionId | None = None
     """Of which service it is, None for a model of the repository."""
     told_version: str = ""

@@ -12,6 +12,7 @@ import msgspec
 
 from tidegate.gateway.addressee import Asked, ServiceName
 from tidegate.gateway.route import Route, label
+from tidegate.gateway.shadow import Shadow
 from tidegate.gateway.split import PARTS, Split, part_of, salted
 from tidegate.protocol.errors import ModelNotReady, NotFound, RevisionNotFound, ServiceNotFound, VersionNotFound, shown
 from tidegate.resources.traffic import Traffic
@@ -32,16 +33,18 @@ class Service(msgspec.Struct, frozen=True):
     salt: bytes
     sticky: bytes
     """The header that keeps a caller with one revision, b"" for none."""
+    assigned: Mapping[int, Route]
+    """By number, the routes of those that the split assigns to. Where there is a shadow, they lead to it, too."""
     only: Route | None = None
     """The one revision of the split, where it has no more."""
 
     @classmethod
-    def of(cls, traffic: Traffic, routes: Mapping[int, Route]) -> Service:
+    def of(cls, traffic: Traffic, routes: Mapping[int, Route], shadow: Shadow | None = None) -> Service:
         """A service as its traffic has it. ``routes`` are its revisions' by number; one that lacks there gets none of
-        it, and the others have its share in proportion."""
+        it, and the others have its share in proportion. ``shadow`` gets copies of what is assigned to others."""
         running = {number: routes[number] for number in sorted(traffic.running) if number in routes}
         shares = [share for share in traffic.shares if share.percent and share.revision in running]
-        only = running[shares[0].revision] if len(shares) == 1 else None
+        assigned = {share.revision: _copied(running[share.revision], traffic, shadow) for share in shares}
         return cls(
             name=ServiceName(traffic.namespace, traffic.service),
             revisions=running,
@@ -51,7 +54,8 @@ class Service(msgspec.Struct, frozen=True):
             reason=traffic.reason or "none of its revisions runs",
             salt=salted(traffic.salt),
             sticky=traffic.sticky.lower().encode(),
-            only=only,
+            assigned=assigned,
+            only=assigned[shares[0].revision] if len(shares) == 1 else None,
         )
 
     @property
@@ -76,7 +80,7 @@ class Service(msgspec.Struct, frozen=True):
         if split is None:
             raise ModelNotReady(self.label, self.reason)
         key = asked.key(self.sticky)
-        return self.revisions[split.at(part_of(self.salt, key) if key else int(asked.chance * PARTS))]
+        return self.assigned[split.at(part_of(self.salt, key) if key else int(asked.chance * PARTS))]
 
     def _named(self, version: str, tag: str, number: str | None) -> Route:
         """The one that all that names one agrees on."""
@@ -173,6 +177,13 @@ class Services(msgspec.Struct, frozen=True):
             names = " and ".join(sorted(f"/serving/{service.name}" for service in host.services))
             raise NotFound(f"host '{shown(asked.host)}' can be that of several services; ask under {names}")
         return host.services[0], host.tag
+
+
+def _copied(route: Route, traffic: Traffic, shadow: Shadow | None) -> Route:
+    """The route that the split assigns by: counts are the same, and copies go to the shadow, but not its own."""
+    if shadow is None or route.version == str(traffic.shadow):
+        return route
+    return msgspec.structs.replace(route, shadow=shadow)
 
 
 def _put(hosts: dict[str, Host], host: str, service: Service, tag: str) -> None:

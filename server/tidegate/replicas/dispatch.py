@@ -114,6 +114,7 @@ class Dispatcher:
             batcher=None if batcher is None else batcher.statistics(self._clock()),
             replicas=replicas,
             executed=self._executions.view(),
+            durations=self._executions.durations(),
             answered=self._executions.requests(),
             responses=self._responses.view(),
             sequences=None if self._turns is None else self._turns.statistics(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tidegate.analysis.histogram import Counts, Histogram
 from tidegate.batching.batch import Part
 from tidegate.batching.item import State
 from tidegate.replicas.pending import Pending
@@ -14,10 +15,11 @@ Times = tuple[float, float, float]
 class Executions:
     """Sums that only grow."""
 
-    __slots__ = ("_requests", "_sizes", "_times", "_wait")
+    __slots__ = ("_infer", "_requests", "_sizes", "_times", "_wait")
 
     def __init__(self) -> None:
         self._sizes: dict[int, list[float]] = {}
+        self._infer: dict[int, Histogram] = {}
         self._requests = 0
         self._wait = 0.0
         self._times = (0.0, 0.0, 0.0)
@@ -27,10 +29,12 @@ class Executions:
         sums = self._sizes.get(size)
         if sums is None:
             sums = self._sizes[size] = [0, 0.0, 0.0, 0.0]
+            self._infer[size] = Histogram()
         sums[0] += 1
         sums[1] += input_seconds
         sums[2] += infer_seconds
         sums[3] += output_seconds
+        self._infer[size].add(infer_seconds)  # for all, observed or not: it is once for each batch
 
     def answered(
         self, parts: list[Part[Pending]], input_seconds: float, infer_seconds: float, output_seconds: float
@@ -59,6 +63,10 @@ class Executions:
     def view(self) -> dict[int, Executed]:
         """The executions, as values, by ascending size."""
         return {size: Executed(int(sums[0]), *sums[1:]) for size, sums in sorted(self._sizes.items())}
+
+    def durations(self) -> dict[int, Counts]:
+        """The times of the model's own work, in the classes of ``Histogram``, by ascending size."""
+        return {size: seconds.counts() for size, seconds in sorted(self._infer.items())}
 
     def requests(self) -> Answered:
         """The requests that were answered."""

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from tidegate.telemetry.collector import Read, RevisionCollector
 from tidegate.telemetry.traffic import SECONDS, Protocol, Traffic, TrafficCollector
 
-__all__ = ["SECONDS", "Metrics", "Protocol", "RevisionMetrics"]
+__all__ = ["SECONDS", "Metrics", "Protocol", "RevisionMetrics", "ShadowMetrics"]
 
 
 class Metrics:
@@ -50,8 +50,11 @@ class Metrics:
             ),
             self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
         )
+        self._copies = self._counter(
+            "shadow_requests", "Copies of requests for a shadow, by what came of them", "model", "version", "outcome"
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
-        self._by_revision = (self._ready, self._loads, self._restarts)
+        self._by_revision = (self._ready, self._loads, self._restarts, self._copies)
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
 
@@ -64,6 +67,10 @@ class Metrics:
     def bind(self, model: str, version: str) -> RevisionMetrics:
         """The metrics of one revision, its labels bound. Bound again it counts on: what happened has happened."""
         return RevisionMetrics(self, model, version)
+
+    def shadow(self, model: str, version: str) -> ShadowMetrics:
+        """The metrics of a revision as a shadow, its labels bound."""
+        return ShadowMetrics(self._copies, model, version)
 
     def watch(self, model: str, version: str, read: Read) -> None:
         """Show a revision's statistics from now on; ``read`` is called for each scrape, in the thread of it."""
@@ -121,6 +128,28 @@ class ActivationMetrics:
     def evicted(self, cause: str) -> None:
         """One is put to sleep."""
         self._evictions[cause].inc()
+
+
+class ShadowMetrics:
+    """What comes of the copies that one revision gets. None of them is among its requests, for nobody is answered."""
+
+    def __init__(self, copies: Counter, model: str, version: str) -> None:
+        self._equal = copies.labels(model, version, "equal")
+        self._different = copies.labels(model, version, "different")
+        self._failed = copies.labels(model, version, "failed")
+        self._dropped = copies.labels(model, version, "dropped")
+
+    def compared(self, *, different: bool) -> None:
+        """One brought outputs."""
+        (self._different if different else self._equal).inc()
+
+    def failed(self) -> None:
+        """One brought an error."""
+        self._failed.inc()
+
+    def dropped(self) -> None:
+        """One was not made, or given up."""
+        self._dropped.inc()
 
 
 class RevisionMetrics:

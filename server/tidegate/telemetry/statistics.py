@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tidegate.analysis.histogram import Counts
 from tidegate.batching.sequences import SequenceStatistics
 from tidegate.batching.statistics import BatcherStatistics
 
@@ -90,6 +91,9 @@ class RevisionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """How many are in each state, by the states' names; those without a replica are left out."""
     executed: Mapping[int, Executed]
     """By the number of rows executed at once, padding included; batches that raised are not in it."""
+    durations: Mapping[int, Counts] = {}
+    """Of the same executions: how many took ``infer_seconds`` of which class of ``analysis.histogram``. They begin anew
+    with each life of a model that sleeps, for whoever compares them compares what runs."""
     answered: Answered = NONE_ANSWERED
     last_inference: float
     """Unix time, in seconds, of the last request that was answered with a result; 0 before the first."""

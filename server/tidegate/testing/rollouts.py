@@ -35,8 +35,9 @@ class FakeObserver:
         return Look(arms[0], arms[1], self.outputs)
 
     def _seen(self, revision: RevisionId) -> Observation:
+        requests, failures = self._requests[revision]
         latency = self._latency[revision].counts()
-        return Observation(*self._requests[revision], latency, {1: latency})
+        return Observation(requests, failures, latency, {1: latency})
 
 
 class FakeExaminer:
