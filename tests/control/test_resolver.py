@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,36 @@ def test_a_file(stage: Stage) -> None:
     )
     assert stage.resolve("m.fake.json").digest == stage.resolve(path.as_uri()).digest == resolved.digest
     assert stage.resolve("m.fake.json").uri == "m.fake.json"
+
+
+def test_progress_is_told_in_the_loop(stage: Stage) -> None:
+    """While the thread is at work, until all is done; who has given it up hears no more of it."""
+    path = stage.write("m.fake.json", "{}" + " " * (5 << 20))
+    template = {"predictor": {"model": {"modelFormat": {"name": "fake"}, "storageUri": str(path)}}}
+    told: list[float] = []
+    threads: set[int] = set()
+
+    def progress(share: float) -> None:
+        told.append(share)
+        threads.add(threading.get_ident())
+
+    async def run() -> None:
+        await stage.resolver.resolve("default", template, progress)
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+        heard = len(told)
+        stage.evict()
+        path.write_text("[]" + " " * (5 << 20))
+        given_up = asyncio.ensure_future(stage.resolver.resolve("default", template, progress))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0)
+        assert len(told) == heard
+
+    asyncio.run(run())
+    assert threads == {threading.get_ident()}
 
 
 def test_the_highest_version_of_a_directory(stage: Stage) -> None:

@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from tidegate.control.downloads import Downloads
+from tidegate.control.jobs import Jobs
 from tidegate.control.services.actions import (
     Action,
     CreateRevision,
@@ -67,7 +69,9 @@ class Reconciler:
         self._clock = clock
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
-        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
+        self._jobs = Jobs(store, self._settings, clock)
+        self._downloads = Downloads(self._jobs, self._settings, clock)
+        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, self._downloads, unresolved)
         self._published: dict[Name, Traffic] = {}
         self._books: dict[Name, tuple[str, Book]] = {}
         """What was decided when it was published last, for the service of a uid."""
@@ -85,6 +89,7 @@ class Reconciler:
             page = await self._store.list(kind)
             self._shelf.replace(kind, page.items, page.version)
             versions[kind] = page.version
+        await self._jobs.start()
         self._actuator.subscribe(lambda namespace, service: self._turns.ask(Name(namespace, service)))
         for kind, version in versions.items():
             self._watches.append(asyncio.create_task(self._watch(kind, version), name=f"watch {kind.name}"))
@@ -99,7 +104,10 @@ class Reconciler:
         if self._watches:
             await asyncio.wait(self._watches)
         await self._turns.stop()
+        self._downloads.close()
         await self._resolutions.stop()
+        await self._downloads.stop()
+        await self._jobs.stop()
 
     async def _watch(self, kind: GroupKind, version: str) -> None:
         """Note every change of a kind, for ever: where the log is lost, by a list."""
@@ -186,7 +194,8 @@ class Reconciler:
     async def _do(self, name: Name, service: Document | None, action: Action) -> None:
         match action:
             case Resolve():
-                self._resolutions.ask(name, action)
+                assert service is not None
+                self._resolutions.ask(name, action, service["kind"])
             case CreateRevision(document):
                 self._shelf.take(await self._store.create(document))
             case Run(workload):
