@@ -20,6 +20,7 @@ from tidegate.resources.document import Document
 from tidegate.resources.store import MergePatch
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.resolver import FakeResolver
+from tidegate.testing.rollouts import FakeExaminer, FakeObserver
 from tidegate.testing.services import OURS, key_of_service, model_service
 
 AT_ONCE = 100
@@ -48,6 +49,8 @@ def reconciler(store: SqliteStore) -> Reconciler:
         store,
         FakeActuator(starts_in=0.0, ends_in=0.0),
         FakeResolver({"a": "a", "b": "b"}),
+        FakeObserver(),
+        FakeExaminer(),
         publish=lambda traffic: None,
         withdraw=lambda namespace, service: None,
     )

@@ -21,6 +21,17 @@ def test_a_kind_has_many_names(word: str) -> None:
     assert find_types(word, TYPES) == [SERVICE]
 
 
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("job", "ServingJob"), ("jobs", "ServingJob"), ("rollout", "ServingRollout"), ("rollouts", "ServingRollout")],
+)
+def test_what_people_type_is_a_kind(word: str, kind: str) -> None:
+    """Here, where no other kind has that name; by name and as one of several, too."""
+    (found,) = find_types(word, TYPES)
+    assert found.kind == kind
+    assert read_kinds([word, "a"], TYPES) == [Named(found, "a")]
+
+
 def test_a_category_is_several_kinds() -> None:
     """As the server says which."""
     assert find_types("all", TYPES) == [TYPES[-1]]

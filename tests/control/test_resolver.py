@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tidegate.protocol.errors import ModelLoadFailed, UntrustedModel
 from tidegate.resources.actuator import Resolved
 from tidegate.runtimes.trust import TrustPolicy
 from tidegate.storage.cache import ArtifactCache, CacheSettings, Held
+from tidegate.storage.done import UNHEARD, Done
 from tidegate.storage.tree import Beside
 
 NOON = 1_800_000_000.0
@@ -79,6 +81,36 @@ def test_a_file(stage: Stage) -> None:
     assert stage.resolve("m.fake.json").uri == "m.fake.json"
 
 
+def test_progress_is_told_in_the_loop(stage: Stage) -> None:
+    """While the thread is at work, until all is done; who has given it up hears no more of it."""
+    path = stage.write("m.fake.json", "{}" + " " * (5 << 20))
+    template = {"predictor": {"model": {"modelFormat": {"name": "fake"}, "storageUri": str(path)}}}
+    told: list[float] = []
+    threads: set[int] = set()
+
+    def progress(share: float) -> None:
+        told.append(share)
+        threads.add(threading.get_ident())
+
+    async def run() -> None:
+        await stage.resolver.resolve("default", template, progress)
+        assert told == sorted(told)
+        assert told[-1] == 1.0
+        heard = len(told)
+        stage.evict()
+        path.write_text("[]" + " " * (5 << 20))
+        given_up = asyncio.ensure_future(stage.resolver.resolve("default", template, progress))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait({given_up})
+        await asyncio.get_running_loop().shutdown_default_executor()
+        await asyncio.sleep(0)
+        assert len(told) == heard
+
+    asyncio.run(run())
+    assert threads == {threading.get_ident()}
+
+
 def test_the_highest_version_of_a_directory(stage: Stage) -> None:
     """By number, and it is the model's version; named itself, a version is a model without one."""
     for version in ("2", "10", "9"):
@@ -128,12 +160,17 @@ class Overtaken(ArtifactCache):
         self._instead = list(instead)
 
     def hold(
-        self, path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True, config: Path | None = None
+        self,
+        path: Path,
+        beside: Beside = Beside.NOTHING,
+        trusted: bool = True,
+        config: Path | None = None,
+        done: Done = UNHEARD,
     ) -> Held:
         if self._instead:
             (found,) = path.iterdir()
             found.rename(path / self._instead.pop())
-        return super().hold(path, beside, trusted, config)
+        return super().hold(path, beside, trusted, config, done)
 
 
 def test_what_a_model_is_is_read_off_its_copy(stage: Stage, tmp_path: Path) -> None:

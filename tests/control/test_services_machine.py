@@ -64,9 +64,9 @@ class CutResolver(FakeResolver):
         super().__init__(models, takes=0.1)
         self._cut = cut
 
-    async def resolve(self, namespace: str, template: Document) -> Any:
+    async def resolve(self, namespace: str, template: Document, progress: Any = None) -> Any:
         self._cut.step()
-        return await super().resolve(namespace, template)
+        return await super().resolve(namespace, template, progress)
 
 
 class Stage(ServiceStage):

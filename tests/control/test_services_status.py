@@ -198,7 +198,9 @@ def test_what_waits_for_a_later_version(spec: Document, fields: list[str]) -> No
     assert [sentence.split(" is not honoured yet: ")[0] for sentence in not_yet(spec)] == [f"spec.{f}" for f in fields]
 
 
-@pytest.mark.parametrize("field", ["retry", "max_retry", "at_once", "history"])
+@pytest.mark.parametrize(
+    "field", ["retry", "max_retry", "at_once", "history", "downloads_at_once", "job_interval", "jobs_kept_for"]
+)
 def test_settings_leave_something(field: str) -> None:
     """A bound of nothing is refused."""
     with pytest.raises(ValueError, match=rf"^{field} is 0(\.0)?, expected a number above 0$"):

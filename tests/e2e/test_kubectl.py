@@ -106,6 +106,30 @@ def test_kubectl_waits_and_watches(program: str, tmp_path: Path) -> None:
             assert watching.wait(60) == 0
 
 
+@pytest.mark.e2e
+@pytest.mark.recorded
+def test_kubectl_finds_jobs_by_the_word_that_people_type(program: str, tmp_path: Path) -> None:
+    """There is no batch group here that the word could mean; one that is named is not there."""
+    with Administered.start(tmp_path / "state", ready=False) as admin:
+        admin.create(
+            {
+                "apiVersion": "tidegate.dev/v1",
+                "kind": "ServingJob",
+                "metadata": {"name": "fetching", "namespace": "default"},
+                "spec": {"type": "download", "subject": {"kind": "ModelService", "name": "iris"}},
+                "status": {"state": "Running", "progress": 0.35},
+            }
+        )
+        kubectl = Kubectl(program, tmp_path, Access(name="test", server=admin.url))
+        for words in ("get jobs", "get job fetching"):
+            code, printed = kubectl.run(words)
+            assert (code, printed.splitlines()[1].split()[1:5]) == (
+                0,
+                ["download", "modelservice/iris", "Running", "35%"],
+            )
+        assert kubectl.run("get jobs.batch")[0] == 1
+
+
 @in_loop
 async def test_recorded_requests_of_kubectl_are_answered_as_they_were() -> None:
     """Each with its code and media type; a watch begins. So kubectl's own manners are tested without it, too."""

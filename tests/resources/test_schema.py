@@ -14,7 +14,7 @@ from tidegate.resources.decode import decode, encode
 from tidegate.resources.explain import explain
 from tidegate.resources.fate import Honoured, fate_of
 from tidegate.resources.inference_service import InferenceService, InferenceServiceSpec
-from tidegate.resources.kinds import KINDS, Kind
+from tidegate.resources.kinds import KINDS, Kind, find_kind
 from tidegate.resources.model_service import ModelServiceSpec
 from tidegate.resources.openapi import definition_of, schema_of
 from tidegate.resources.pages import fates, generated
@@ -138,6 +138,14 @@ def test_a_definition() -> None:
     assert version["subresources"]["scale"]["specReplicasPath"] == ".spec.predictor.replicas"
     [cluster] = [kind for kind in KINDS if kind.name == "ClusterServingRuntime"]
     assert definition_of(cluster)["spec"]["scope"] == "Cluster"
+
+
+def test_a_definition_takes_no_word_of_kubernetes() -> None:
+    """In a cluster `kubectl get job` is batch/v1's; only a server that has no such kind gives the word to ours."""
+    [jobs] = [kind for kind in KINDS if kind.name == "ServingJob"]
+    assert definition_of(jobs)["spec"]["names"]["shortNames"] == ["sjob"]
+    assert {"job", "jobs"} < set(jobs.aliases)
+    assert find_kind("Jobs") is jobs
 
 
 def test_the_generated_files_are_up_to_date() -> None:

@@ -32,8 +32,9 @@ import msgspec
 
 from tidegate.protocol.errors import ModelLoadFailed, ShuttingDown, shown
 from tidegate.storage.config import FILE
+from tidegate.storage.done import UNHEARD, Done
 from tidegate.storage.entry import DRAFT, is_at, locked, remove, size_of
-from tidegate.storage.tree import Beside, Part, digest_of, read_parts
+from tidegate.storage.tree import Beside, Part, digest_of, read_parts, size_of_parts
 
 _ENTRY = "sha256-"
 _MODEL = "model"
@@ -42,6 +43,8 @@ _CHUNK = 1 << 20
 """Bytes that are hashed or copied between two looks at whether the server is ending; larger ones are no faster."""
 _TRIES = 3
 """Copies of an artifact that is written to meanwhile, before giving up."""
+_COPYING = 2
+"""Times that each byte of a copy is handled: it is copied, and the copy is hashed."""
 _NO_FAST_COPY = (errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM)
 
 
@@ -96,9 +99,15 @@ class ArtifactCache:
         self.close()
 
     def hold(
-        self, path: Path, beside: Beside = Beside.NOTHING, trusted: bool = True, config: Path | None = None
+        self,
+        path: Path,
+        beside: Beside = Beside.NOTHING,
+        trusted: bool = True,
+        config: Path | None = None,
+        done: Done = UNHEARD,
     ) -> Held:
         """Copy the artifact at ``path`` unless its content is here already; see ``read_parts`` for what belongs to it.
+        ``done`` counts the bytes that are hashed and copied.
 
         Raises:
             ModelLoadFailed: it cannot be read or copied, or is written to all the time.
@@ -107,9 +116,11 @@ class ArtifactCache:
         try:
             self._settings.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
             read = partial(read_parts, path, beside, trusted, config)
-            held = self._kept(read())
+            parts = read()
+            done.expect(_COPYING * size_of_parts(parts))
+            held = self._kept(parts, done)
             if held is None:
-                held = self._copied(path, read)
+                held = self._copied(path, read, done)
                 self._evict()
         except OSError as error:
             where = shown(error.filename or self._settings.directory, 300)
@@ -120,7 +131,7 @@ class ArtifactCache:
         self._keep(held)
         return held if path.is_dir() else msgspec.structs.replace(held, path=held.path / path.name)
 
-    def hold_digest(self, digest: str) -> Held | None:
+    def hold_digest(self, digest: str, done: Done = UNHEARD) -> Held | None:
         """The copy with this content, hashed again, if it is here. Its ``path`` is a directory, of a file's copy, too.
 
         Raises:
@@ -130,7 +141,7 @@ class ArtifactCache:
         if not _DIGEST.fullmatch(digest):
             return None
         try:
-            held = self._take(digest)
+            held = self._take(digest, done)
         except OSError as error:
             where = shown(error.filename or self._entry(digest), 300)
             raise ModelLoadFailed(f"'{where}' in the model cache cannot be read: {error.strerror}") from error
@@ -159,19 +170,22 @@ class ArtifactCache:
         for each in held:
             os.close(each.lock)
 
-    def _kept(self, parts: tuple[Part, ...]) -> Held | None:
+    def _kept(self, parts: tuple[Part, ...], done: Done) -> Held | None:
         """The entry with this content, if it is here and whole."""
         if not any(self._settings.directory.glob(f"{_ENTRY}*")):
             return None
-        return self._take(digest_of(parts, self._hash))
+        done.expect(size_of_parts(parts))
+        return self._take(self._digest(parts, done), done)
 
-    def _take(self, digest: str) -> Held | None:
+    def _take(self, digest: str, done: Done) -> Held | None:
         entry = self._entry(digest)
         lock = locked(entry, fcntl.LOCK_SH)
         if lock is None:
             return None
         try:
-            whole = self._digest(entry) == digest
+            parts = _parts_in(entry)
+            done.expect(size_of_parts(parts))
+            whole = self._digest(parts, done) == digest
         except BaseException:
             os.close(lock)
             raise
@@ -184,24 +198,26 @@ class ArtifactCache:
         remove(entry, lock)
         return None
 
-    def _copied(self, path: Path, read: Callable[[], tuple[Part, ...]]) -> Held:
-        for _ in range(_TRIES):
+    def _copied(self, path: Path, read: Callable[[], tuple[Part, ...]], done: Done) -> Held:
+        for attempt in range(_TRIES):
             before = read()
+            if attempt:
+                done.expect(_COPYING * size_of_parts(before))
             draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self._settings.directory))
             lock = locked(draft, fcntl.LOCK_EX)
             if lock is None:  # another server has taken it for a dead one's, in the moment before it was locked
                 continue
             held = None
             try:
-                self._copy(before, draft)
+                self._copy(before, draft, done)
                 if read() == before:
-                    held = self._published(draft, self._digest(draft), lock)
+                    held = self._published(draft, self._digest(_parts_in(draft), done), lock)
             finally:
                 if held is None:
                     remove(draft, lock)
             if held is not None:
                 return held
-            if (faster := self._kept(read())) is not None:
+            if (faster := self._kept(read(), done)) is not None:
                 return faster
         raise ModelLoadFailed(f"'{shown(path, 300)}' was written to while it was copied, {_TRIES} times in a row")
 
@@ -226,10 +242,10 @@ class ArtifactCache:
             self._held[held.lock] = held
         return held
 
-    def _digest(self, entry: Path) -> str:
-        return digest_of(read_parts(entry / _MODEL, config=_config_in(entry)), self._hash)
+    def _digest(self, parts: tuple[Part, ...], done: Done) -> str:
+        return digest_of(parts, partial(self._hash, done))
 
-    def _copy(self, parts: tuple[Part, ...], draft: Path) -> None:
+    def _copy(self, parts: tuple[Part, ...], draft: Path, done: Done) -> None:
         target = draft / _MODEL
         target.mkdir()
         for part in parts:
@@ -237,14 +253,14 @@ class ArtifactCache:
             if part.directory:
                 place.mkdir(exist_ok=True)
             else:
-                self._copy_file(part.path, place)
+                self._copy_file(part.path, place, done)
                 place.chmod(0o444)
         for part in reversed(parts):  # directories last, or nothing could be put into them
             if part.directory:
                 (target / part.name).chmod(0o555)
         target.chmod(0o555)
 
-    def _copy_file(self, source: Path, target: Path) -> None:
+    def _copy_file(self, source: Path, target: Path, done: Done) -> None:
         with source.open("rb", buffering=0) as reading, target.open("xb", buffering=0) as writing:
             fast = hasattr(os, "copy_file_range")
             while not self._ending.is_set():
@@ -261,9 +277,10 @@ class ArtifactCache:
                         chunk = chunk[writing.write(chunk) :]
                 if count == 0:
                     return
+                done.add(count)
         raise ShuttingDown
 
-    def _hash(self, path: Path) -> bytes:
+    def _hash(self, done: Done, path: Path) -> bytes:
         hashed = hashlib.sha256()
         with path.open("rb", buffering=0) as file:
             while not self._ending.is_set():
@@ -271,6 +288,7 @@ class ArtifactCache:
                 if not chunk:
                     return hashed.digest()
                 hashed.update(chunk)
+                done.add(len(chunk))
         raise ShuttingDown
 
     def _evict(self) -> None:
@@ -292,6 +310,10 @@ class ArtifactCache:
             if (lock := locked(entry, fcntl.LOCK_EX | fcntl.LOCK_NB)) is not None:
                 remove(entry, lock)
             total -= size
+
+
+def _parts_in(entry: Path) -> tuple[Part, ...]:
+    return read_parts(entry / _MODEL, config=_config_in(entry))
 
 
 def _config_in(entry: Path) -> Path | None:

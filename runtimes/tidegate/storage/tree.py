@@ -74,6 +74,11 @@ def read_parts(
     return tuple(sorted(parts, key=lambda part: part.name))
 
 
+def size_of_parts(parts: tuple[Part, ...]) -> int:
+    """Bytes of all files."""
+    return sum(part.size for part in parts)
+
+
 class _Walk:
     """``base`` is what links may not lead out of; "" lets them lead anywhere."""
 

@@ -40,7 +40,7 @@ def known_types() -> tuple[ResourceType, ...]:
     from tidegate.resources.kinds import KINDS
 
     ours = [
-        ResourceType(kind.group, kind.version, kind.plural, kind.name, kind.namespaced, kind.short) for kind in KINDS
+        ResourceType(kind.group, kind.version, kind.plural, kind.name, kind.namespaced, kind.aliases) for kind in KINDS
     ]
     return (*ours, EVENTS, NAMESPACES)
 

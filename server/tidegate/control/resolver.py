@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from tidegate.control.formats import check_reader, with_version
 from tidegate.control.location import path_of
 from tidegate.control.reference import model_of
 from tidegate.protocol.errors import ModelLoadFailed, shown
-from tidegate.resources.actuator import Resolved
+from tidegate.resources.actuator import Progress, Resolved
 from tidegate.resources.document import Document
 from tidegate.resources.parts import part
 from tidegate.runtimes.catalogue import find, runtimes
@@ -27,6 +28,7 @@ from tidegate.runtimes.runtime import Artifact
 from tidegate.runtimes.trust import TrustPolicy, require_trust
 from tidegate.storage.cache import ArtifactCache, Held
 from tidegate.storage.copied import copied_source
+from tidegate.storage.done import Done
 from tidegate.storage.repository import ModelSource, scan
 
 log = logging.getLogger(__name__)
@@ -62,12 +64,16 @@ class LocalResolver:
     def __repr__(self) -> str:
         return f"<LocalResolver keeps {len(self._held)} models>"
 
-    async def resolve(self, namespace: str, template: Document) -> Resolved:
+    async def resolve(self, namespace: str, template: Document, progress: Progress | None = None) -> Resolved:
         """See Resolver. Whoever breaks this off leaves the thread at work, and what it finds is kept all the same."""
         model = model_of(template, runtimes())
-        resolving = asyncio.ensure_future(asyncio.to_thread(self._resolve, model))
+        heard = _Heard(progress)
+        resolving = asyncio.ensure_future(asyncio.to_thread(self._resolve, model, Done(heard.tell)))
         resolving.add_done_callback(self._found)
-        return (await asyncio.shield(resolving))[1]
+        try:
+            return (await asyncio.shield(resolving))[1]
+        finally:
+            heard.end()
 
     async def keep(self, digests: frozenset[str]) -> None:
         """See Resolver. What is not there any more cannot be kept; whoever wants to run it is told."""
@@ -98,20 +104,20 @@ class LocalResolver:
         else:
             self._held[held.digest] = held
 
-    def _resolve(self, model: Document) -> tuple[Held, Resolved]:
+    def _resolve(self, model: Document, done: Done) -> tuple[Held, Resolved]:
         wanted = str(model.get("digest") or "").removeprefix(_PREFIX)
         path = path_of(str(model.get("storageUri") or ""), self._settings.base)
-        held = self._cache.hold_digest(wanted) if wanted else None
+        held = self._cache.hold_digest(wanted, done) if wanted else None
         if held is None:
-            return self._from_source(model, path, wanted)
+            return self._from_source(model, path, wanted, done)
         return held, self._resolved(model, held, path, "")
 
-    def _from_source(self, model: Document, path: Path, wanted: str) -> tuple[Held, Resolved]:
+    def _from_source(self, model: Document, path: Path, wanted: str, done: Done) -> tuple[Held, Resolved]:
         path = Path(os.path.realpath(path))  # from here on it leads where it leads: no link is looked up a second time
         source = only_model(path, scan(path))
         self._check(model, source, source.path)  # before gigabytes are copied for nothing
         trusted = self._settings.trust.trusts(source.path)
-        held = self._cache.hold(source.path, source.beside, trusted, source.config_path)
+        held = self._cache.hold(source.path, source.beside, trusted, source.config_path, done)
         if wanted and held.digest != wanted:
             self._cache.release(held)
             raise ModelLoadFailed(
@@ -148,6 +154,27 @@ class LocalResolver:
             format=source.format,
             at=self._clock(),
         )
+
+
+class _Heard:
+    """Who is told of progress that a thread makes: in his event loop, and no more once he does not wait for it."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._loop = asyncio.get_running_loop()
+
+    def tell(self, share: float) -> None:
+        """Called in the thread."""
+        if self._progress is not None:
+            with suppress(RuntimeError):  # the loop is closed, and nobody is there who could hear it
+                self._loop.call_soon_threadsafe(self._told, share)
+
+    def end(self) -> None:
+        self._progress = None
+
+    def _told(self, share: float) -> None:
+        if self._progress is not None:
+            self._progress(share)
 
 
 def only_model(path: Path, sources: tuple[ModelSource, ...]) -> ModelSource:

@@ -15,6 +15,9 @@ import msgspec
 
 from tidegate.resources.document import Document
 
+Progress = Callable[[float], None]
+"""Is told how much of some work is done, from 0 to 1; never less than before."""
+
 
 class RevisionId(NamedTuple):
     """The address of a revision: a service, and the number that it has there."""
@@ -107,11 +110,12 @@ class Actuator(Protocol):
 class Resolver(Protocol):
     """Who finds out what a template's reference to a model means now."""
 
-    async def resolve(self, namespace: str, template: Document) -> Resolved:
+    async def resolve(self, namespace: str, template: Document, progress: Progress | None = None) -> Resolved:
         """Find the model, fetch it where it must be, and tell what it is. It is kept until ``keep`` lets go of it.
 
         A ``digest`` in the template is held against what is found; where that content is kept already, nothing is
-        read from the reference.
+        read from the reference. ``progress`` is called in the event loop, a hundred times at most and not after this
+        has returned; who cannot tell how much there is to fetch does not call it.
 
         Raises:
             ModelLoadFailed: there is no such model, it is not what the digest says, or this machine cannot read it.

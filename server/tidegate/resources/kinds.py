@@ -27,6 +27,14 @@ class Kind:
     short: tuple[str, ...]
     namespaced: bool
     model: type[Resource]
+    words: tuple[str, ...] = ()
+    """More short names, for where there are no kinds but these: our own server and command line. In a cluster they
+    would take ``kubectl get job`` away from batch/v1, so that the CRDs do not have them."""
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """All short names that our own server and command line know."""
+        return (*self.short, *self.words)
 
     @property
     def api_version(self) -> str:
@@ -41,8 +49,8 @@ class Kind:
 KINDS = (
     Kind(OURS, "v1", "ModelService", "modelservices", ("msvc",), True, ModelService),
     Kind(OURS, "v1", "ServingRevision", "servingrevisions", ("srev",), True, ServingRevision),
-    Kind(OURS, "v1", "ServingRollout", "servingrollouts", ("srol",), True, ServingRollout),
-    Kind(OURS, "v1", "ServingJob", "servingjobs", ("sjob",), True, ServingJob),
+    Kind(OURS, "v1", "ServingRollout", "servingrollouts", ("srol",), True, ServingRollout, ("rollout", "rollouts")),
+    Kind(OURS, "v1", "ServingJob", "servingjobs", ("sjob",), True, ServingJob, ("job", "jobs")),
     Kind(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",), True, InferenceService),
     Kind(KSERVE, "v1alpha1", "ServingRuntime", "servingruntimes", (), True, ServingRuntime),
     Kind(KSERVE, "v1alpha1", "ClusterServingRuntime", "clusterservingruntimes", (), False, ClusterServingRuntime),
@@ -52,4 +60,4 @@ KINDS = (
 def find_kind(word: str) -> Kind | None:
     """The kind that a person means: by name, plural or short name, in any case."""
     word = word.lower()
-    return next((kind for kind in KINDS if word in (kind.name.lower(), kind.plural, *kind.short)), None)
+    return next((kind for kind in KINDS if word in (kind.name.lower(), kind.plural, *kind.aliases)), None)

@@ -6,7 +6,7 @@ import asyncio
 
 from tidegate.control.reference import model_of
 from tidegate.protocol.errors import ModelLoadFailed, TidegateError
-from tidegate.resources.actuator import Resolved
+from tidegate.resources.actuator import Progress, Resolved
 from tidegate.resources.document import Document
 from tidegate.runtimes.catalogue import runtimes
 
@@ -29,11 +29,14 @@ class FakeResolver:
         self.kept: frozenset[str] = frozenset()
         """Digests of what is kept."""
 
-    async def resolve(self, namespace: str, template: Document) -> Resolved:
+    async def resolve(self, namespace: str, template: Document, progress: Progress | None = None) -> Resolved:
         model = model_of(template, runtimes())
         uri = str(model["storageUri"])
         self.calls.append(uri)
-        await asyncio.sleep(self.takes)
+        for quarter in range(1, 5):
+            await asyncio.sleep(self.takes / 4)
+            if progress is not None:
+                progress(quarter / 4)
         wanted = model.get("digest")
         if wanted in self.kept:
             return self._resolved(uri, wanted)

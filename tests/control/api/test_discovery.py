@@ -40,6 +40,7 @@ async def test_aggregated_discovery_comes_under_its_own_media_type(accept: str, 
             ("scale", "Scale"),
         ]
         assert [each["verbs"] for each in ours] == [["get", "list", "watch"]] * 3
+        assert [each["shortNames"] for each in ours[1:]] == [["srol", "rollout", "rollouts"], ["sjob", "job", "jobs"]]
         core = (await api.ask("GET", "/api", accept=accept)).json()
         assert [item["metadata"]["name"] for item in core["items"]] == [""]
 

@@ -74,7 +74,7 @@ def _served(kind: Kind) -> Served:
         kind.version,
         kind.name,
         kind.plural,
-        kind.short,
+        kind.aliases,
         kind.namespaced,
         READ if written_by_us else READ + WRITE,
         ("all",),

@@ -24,6 +24,15 @@ _JOB = {
 _DONE = {State.PENDING: 0.0, State.WARMING: 0.05, State.GOLDEN: 0.1, State.SHADOW: 0.15, State.PROMOTING: 0.95}
 
 
+class Job(msgspec.Struct, frozen=True):
+    """A ServingJob, as far as it is not made of what it is about."""
+
+    namespace: str
+    name: str
+    spec: Document
+    status: Document
+
+
 def name_of_rollout(service: str, number: int) -> str:
     return f"{service}-rollout-{number}"
 
@@ -39,10 +48,22 @@ def record_of(service: Document, rollout: Rollout, course: Course | None) -> Doc
         "strategy": rollout.strategy,
     }
     name = name_of_rollout(metadata["name"], rollout.number)
-    return _document("ServingRollout", name, service, spec, _status(rollout, course))
+    owner = {"apiVersion": service["apiVersion"], "kind": service["kind"], "controller": True}
+    return {
+        "apiVersion": "tidegate.dev/v1",
+        "kind": "ServingRollout",
+        "metadata": {
+            "name": name,
+            "namespace": key_of(service).namespace,
+            "labels": {SERVICE_LABEL: metadata["name"]},
+            "ownerReferences": [owner | {"name": metadata["name"], "uid": metadata["uid"]}],
+        },
+        "spec": spec,
+        "status": _status(rollout, course),
+    }
 
 
-def job_of(service: Document, rollout: Rollout, course: Course | None) -> Document:
+def job_of(service: Document, rollout: Rollout, course: Course | None) -> Job:
     """The ServingJob."""
     name = name_of_rollout(service["metadata"]["name"], rollout.number)
     spec = {"type": "rollout", "subject": {"kind": "ServingRollout", "name": name}}
@@ -54,7 +75,7 @@ def job_of(service: Document, rollout: Rollout, course: Course | None) -> Docume
     }
     if rollout.ended:
         status["endedAt"] = timestamp(rollout.since)
-    return _document("ServingJob", name, service, spec, status)
+    return Job(key_of(service).namespace, name, spec, status)
 
 
 def progress_of(rollout: Rollout, course: Course | None) -> float:
@@ -98,20 +119,3 @@ def _shown(transition: Transition) -> Document:
         told["from"] = str(transition.source)
     told |= {"to": str(transition.target), "message": transition.message}
     return told | ({"step": transition.step} if transition.step else {})
-
-
-def _document(kind: str, name: str, service: Document, spec: Document, status: Document) -> Document:
-    metadata = service["metadata"]
-    owner = {"apiVersion": service["apiVersion"], "kind": service["kind"], "controller": True}
-    return {
-        "apiVersion": "tidegate.dev/v1",
-        "kind": kind,
-        "metadata": {
-            "name": name,
-            "namespace": key_of(service).namespace,
-            "labels": {SERVICE_LABEL: metadata["name"]},
-            "ownerReferences": [owner | {"name": metadata["name"], "uid": metadata["uid"]}],
-        },
-        "spec": spec,
-        "status": status,
-    }

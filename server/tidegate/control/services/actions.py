@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidegate.control.rollouts.examinations import Examine
+from tidegate.control.rollouts.record import Job
 from tidegate.control.services.book import Book
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document
@@ -73,6 +74,12 @@ class WriteRecord(msgspec.Struct, frozen=True):
     document: Document
 
 
+class WriteJob(msgspec.Struct, frozen=True):
+    """Have a ServingJob say this."""
+
+    job: Job
+
+
 class Tell(msgspec.Struct, frozen=True):
     """Tell people of something that has happened, once: by an Event, by the log, by the channels of the service.
 
@@ -100,6 +107,7 @@ Action = (
     | Withdraw
     | WriteStatus
     | WriteRecord
+    | WriteJob
     | DeleteRevision
     | Record
     | Tell

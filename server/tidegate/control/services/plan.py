@@ -28,6 +28,7 @@ from tidegate.control.services.actions import (
     Run,
     Tell,
     Withdraw,
+    WriteJob,
     WriteRecord,
     WriteStatus,
 )
@@ -132,7 +133,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         *assignment.actions,
         *_started(seen, assignment.revisions, replicas),
         Publish(_traffic(seen, picture, uid)),
-        *told(service, status, stored, book, first=seen.book is None),
+        *told(service, status, stored, book, now, first=seen.book is None),
         *_written(service, status),
         *_reported(service, reported, wish),
         *examinations(rollout, wish, seen.reports, settings, (seen.namespace, seen.name), now),
@@ -187,7 +188,7 @@ def _reported(service: Document, rollout: Rollout | None, wish: Wish) -> Iterato
     if rollout is None or (rollout.ended and rollout.told == rollout.count):
         return
     yield WriteRecord(record_of(service, rollout, wish.course))
-    yield WriteRecord(job_of(service, rollout, wish.course))
+    yield WriteJob(job_of(service, rollout, wish.course))
     yield from (Tell(occurrence, number) for number, occurrence in untold(service, rollout))
 
 

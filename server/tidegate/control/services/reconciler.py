@@ -11,6 +11,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from tidegate.control.downloads import Downloads
+from tidegate.control.jobs import Jobs
 from tidegate.control.rollouts.course import Course
 from tidegate.control.rollouts.examinations import Examinations, Examine
 from tidegate.control.rollouts.examiner import Examiner
@@ -28,6 +30,7 @@ from tidegate.control.services.actions import (
     Run,
     Tell,
     Withdraw,
+    WriteJob,
     WriteRecord,
     WriteStatus,
 )
@@ -82,7 +85,9 @@ class Reconciler:
         self._clock = clock
         self._shelf = Shelf()
         self._turns = Turns(self._look, self._settings)
-        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, unresolved)
+        self._jobs = Jobs(store, self._settings, clock)
+        self._downloads = Downloads(self._jobs, self._settings, clock)
+        self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, self._downloads, unresolved)
         self._looking = Looking(observer)
         self._examinations = Examinations(examiner, self._turns.ask, clock, self._settings.examine_timeout)
         self._records = Records(store, self._settings.history)
@@ -105,6 +110,7 @@ class Reconciler:
             page = await self._store.list(kind)
             self._shelf.replace(kind, page.items, page.version)
             versions[kind] = page.version
+        await self._jobs.start()
         self._actuator.subscribe(lambda namespace, service: self._turns.ask(Name(namespace, service)))
         for kind, version in versions.items():
             self._watches.append(asyncio.create_task(self._watch(kind, version), name=f"watch {kind.name}"))
@@ -119,8 +125,11 @@ class Reconciler:
         if self._watches:
             await asyncio.wait(self._watches)
         await self._turns.stop()
+        self._downloads.close()
         await self._resolutions.stop()
         await self._examinations.stop()
+        await self._downloads.stop()
+        await self._jobs.stop()
 
     async def _watch(self, kind: GroupKind, version: str) -> None:
         """Note every change of a kind, for ever: where the log is lost, by a list."""
@@ -231,7 +240,8 @@ class Reconciler:
     async def _do(self, name: Name, service: Document | None, action: Action) -> None:
         match action:
             case Resolve():
-                self._resolutions.ask(name, action)
+                assert service is not None
+                self._resolutions.ask(name, action, service["kind"])
             case CreateRevision(document):
                 self._shelf.take(await self._store.create(document))
             case Run(workload):
@@ -249,6 +259,8 @@ class Reconciler:
                 self._shelf.take(await self._store.replace_status(document))
             case WriteRecord(document):
                 await self._records.write(document)
+            case WriteJob(job):
+                await self._jobs.write(job.namespace, job.name, job.spec, job.status)
             case Examine():
                 self._examinations.ask(name, action)
             case Tell(occurrence, transition):

@@ -1,4 +1,4 @@
-"""Resources that are there to be read alone: written anew where they differ, and forgotten when there are many.
+"""ServingRollouts, which are there to be read alone: written where they differ, and forgotten when there are many.
 
 What was written last is remembered, so that nothing is read or written while nothing changes.
 """
@@ -16,7 +16,7 @@ REMEMBERED = 4096
 
 
 class Records:
-    """The records of all services. ``history`` is how many of a kind a service keeps."""
+    """Those of all services. ``history`` is how many a service keeps."""
 
     def __init__(self, store: Store, history: int) -> None:
         self._store = store
@@ -50,13 +50,11 @@ class Records:
         return created
 
     async def _prune(self, document: Document) -> None:
-        """Forget the oldest of the same kind and service."""
+        """Forget the oldest of the same service."""
         key, labels = key_of(document), document["metadata"]["labels"]
         selector = parse_selector(",".join(f"{name}={value}" for name, value in labels.items()))
         page = await self._store.list(key.kind, Query(key.namespace, selector))
-        spec = document["spec"]
-        alike = [each for each in page.items if each["spec"].get("type") == spec.get("type")]
-        alike.sort(key=lambda each: int(each["metadata"]["resourceVersion"]))
+        alike = sorted(page.items, key=lambda each: int(each["spec"]["number"]))
         for old in alike[: max(len(alike) - self._history, 0)]:
             self._written.pop(key_of(old), None)
             with suppress(ResourceNotFound):

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from tidegate.control.downloads import Asked, Downloads
 from tidegate.control.services.actions import Resolve
 from tidegate.control.services.resolution import Resolution
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.turns import Name
 from tidegate.protocol.errors import InternalError, TidegateError
 from tidegate.resources.actuator import Resolver
+from tidegate.resources.parts import at
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +33,10 @@ class Resolutions:
         settings: ServiceSettings,
         changed: Callable[[Name], None],
         clock: Callable[[], float],
+        downloads: Downloads,
         unresolved: Unresolved | None = None,
     ) -> None:
+        self._downloads = downloads
         self._unresolved = unresolved
         self._resolver = resolver
         self._settings = settings
@@ -48,8 +52,9 @@ class Resolutions:
         """What is known of the tracks of a service."""
         return dict(self._told.get(name, {}))
 
-    def ask(self, name: Name, asked: Resolve) -> None:
-        """Find it out. What the same track was asked before, and something else, is of no concern any more."""
+    def ask(self, name: Name, asked: Resolve, kind: str) -> None:
+        """Find it out, for a service of that kind. What the same track was asked before, and something else, is of no
+        concern any more."""
         told = self._told.setdefault(name, {})
         before = told.get(asked.track)
         place = (name, asked.track)
@@ -61,7 +66,9 @@ class Resolutions:
         else:
             self._failures.pop(place, None)
             told[asked.track] = Resolution(asked.request)
-        self._tasks[place] = asyncio.create_task(self._find(name, asked), name=f"resolve {name} {asked.track}".rstrip())
+        self._tasks[place] = asyncio.create_task(
+            self._find(name, asked, kind), name=f"resolve {name} {asked.track}".rstrip()
+        )
 
     def forget(self, name: Name, tracks: frozenset[str] = frozenset()) -> None:
         """Of this service nothing is asked any more but these tracks."""
@@ -96,12 +103,14 @@ class Resolutions:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _find(self, name: Name, asked: Resolve) -> None:
+    async def _find(self, name: Name, asked: Resolve, kind: str) -> None:
         place = (name, asked.track)
+        uri = str(at(asked.template, "predictor", "model", "storageUri") or "")
         try:
-            async with self._keeping:  # what is being let go of is not found at the same time
-                pass
-            resolved = await self._resolver.resolve(name.namespace, asked.template)
+            async with self._downloads.turn(Asked(kind, *name, asked.request, uri)) as progress:
+                async with self._keeping:  # what is being let go of is not found at the same time
+                    pass
+                resolved = await self._resolver.resolve(name.namespace, asked.template, progress)
         except Exception as error:
             if not isinstance(error, TidegateError):
                 log.error("unexpected error while the model of %s was resolved", name, exc_info=error)

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+_ABOVE_ZERO = (
+    "retry",
+    "max_retry",
+    "at_once",
+    "history",
+    "look_every",
+    "examine_again",
+    "examine_timeout",
+    "downloads_at_once",
+    "job_interval",
+    "jobs_kept_for",
+)
+
 
 class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Every time and bound of the reconciler.
@@ -34,15 +47,25 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that one examination may take."""
     at_once: int = 16
     """Services that are looked at together. A store's queue is bounded, and at a start all of them are due."""
+    downloads_at_once: int = 2
+    """Models that are fetched at the same time; the others wait. One alone rarely fills a disk or a network, and many
+    make the first of them wait for the last."""
+    job_grace: float = 0.5
+    """Seconds for which a download is no ServingJob yet, unless it fails: a small model must cost no write."""
+    job_interval: float = 1.0
+    """Seconds between two writes of how far a job is."""
+    jobs_kept: int = 100
+    """ServingJobs that have ended, of each namespace."""
+    jobs_kept_for: float = 86400.0
+    """Seconds for which they are kept at most."""
 
     def __post_init__(self) -> None:
-        for name in ("retry", "max_retry", "at_once", "history", "look_every", "examine_again", "examine_timeout"):
+        for name in _ABOVE_ZERO:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
-        if self.report_every < 0:
-            raise ValueError(f"report_every is {self.report_every:g}, expected at least 0")
-        if self.keep_previous < 0:
-            raise ValueError(f"keep_previous is {self.keep_previous:g}, expected at least 0")
+        for name in ("keep_previous", "report_every", "job_grace", "jobs_kept"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):g}, expected at least 0")
 
     def pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row."""
