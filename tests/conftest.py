@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Generator
 
@@ -12,6 +13,17 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says how busy the machine is, not whether the code is right.
 settings.register_profile("tidegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("tidegate")
+
+
+def pytest_configure() -> None:
+    """Ctrl-C ends what the tests start, however the suite itself was started; also in each worker of xdist.
+
+    A shell without job control has what it runs in the background ignore SIGINT (POSIX: Asynchronous Lists), and what
+    is ignored stays so in every child. Python then sets no handler of its own, and a command that is to end by SIGINT
+    goes on.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
