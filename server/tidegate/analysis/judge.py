@@ -83,7 +83,7 @@ def _errors(stable: Share, canary: Share, limit: float, settings: AnalysisSettin
 
 
 def _slow(check: str, slow: Share, percentile: float, more: dict[str, float], settings: AnalysisSettings) -> Verdict:
-    limit = 1.0 - percentile / 100.0
+    limit = (100.0 - percentile) / 100.0
     verdict = _share(check, slow, limit, settings)
     ratio = f"p{percentile:g} ratio {more['ratio']:.2f}, " if more else ""
     slower = f"{ratio}{percent(slow.rate)} slower than {settings.max_ratio:g} times the stable p{percentile:g}"
