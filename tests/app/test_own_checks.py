@@ -23,8 +23,8 @@ def webhook(**more: str) -> Check:
     return Check(name="slo", webhook=Webhook.model_validate({"url": "http://checks.example/a", **more}))
 
 
-def query(text: str = "up", **bounds: float) -> Check:
-    told = PrometheusQuery(url="http://checks.example/prom/", query=text, **bounds)
+def query(*words: str, **bounds: float) -> Check:
+    told = PrometheusQuery(url="http://checks.example/prom/", query=" ".join(words) or "up", **bounds)
     return Check(name="slo", prometheus=told)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import msgspec
+
 from tidegate.analysis.histogram import Histogram
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.fault import is_fault

@@ -97,7 +97,8 @@ def _apart(
     wanted: npt.NDArray[Any], found: npt.NDArray[Any], datatype: Datatype, rtol: float, atol: float
 ) -> npt.NDArray[np.bool_]:
     if datatype not in (Datatype.BYTES, Datatype.BOOL) and (rtol or atol):
-        return np.logical_not(np.isclose(found, wanted, rtol=rtol, atol=atol, equal_nan=True))
+        close: npt.NDArray[np.bool_] = np.isclose(found, wanted, rtol=rtol, atol=atol, equal_nan=True)
+        return ~close
     apart: npt.NDArray[np.bool_] = np.asarray(wanted != found, dtype=np.bool_)
     if wanted.dtype.kind == "f":
         apart &= np.logical_not(np.isnan(wanted) & np.isnan(found))
