@@ -73,3 +73,11 @@ def test_a_relative_path_without_a_base() -> None:
     """The directory that the server happens to run in is none."""
     with pytest.raises(ModelLoadFailed, match="is a relative path, and nothing says from where"):
         path_of("iris", None)
+
+
+def test_a_reference_of_another_field_is_told_by_that() -> None:
+    """What belongs to a model is found as it is."""
+    with pytest.raises(ModelLoadFailed, match=r"^spec\.x '\.\./a' has"):
+        path_of("../a", BASE, "spec.x")
+    with pytest.raises(ModelLoadFailed, match=r"^spec\.x 'file:a' is"):
+        path_of("file:a", BASE, "spec.x")

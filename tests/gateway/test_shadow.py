@@ -233,7 +233,7 @@ def test_only_what_the_split_assigns_is_copied(named: dict[str, str]) -> None:
 
     async def main() -> None:
         scene = Scene()
-        await scene.ask(**named)
+        await scene.ask(None, **named)
         asked = len(scene.other.requests)
         await scene.settled()
         assert len(scene.other.requests) == asked

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from tidegate.app.events import Event
+from tidegate.app.examiner import LocalExaminer
 from tidegate.app.manifests import named_models
 from tidegate.app.models import available_cores
 from tidegate.app.news import News
@@ -58,6 +59,8 @@ class ControlPlane:
         self._routes = ServiceRoutes(router, self.actuator.backend)
         self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
+        outgoing = settings.identity.outgoing
+        self._examiner = LocalExaminer(self.actuator.backend, self.actuator.workload, resolving.trust, outgoing)
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
         self._store: SqliteStore | None = None
@@ -92,6 +95,8 @@ class ControlPlane:
             self._store,
             self.actuator,
             self._resolver,
+            self._router.observations,
+            self._examiner,
             publish=self._routes.publish,
             withdraw=self._withdraw,
             forgotten=self._forgotten,

@@ -75,6 +75,11 @@ class LocalActuator:
         running = self._running.get(revision)
         return None if running is None else running.lease
 
+    def workload(self, revision: RevisionId) -> Workload | None:
+        """What a revision was asked to run as; None where it does not run."""
+        running = self._running.get(revision)
+        return None if running is None else running.workload
+
     def revisions(self, namespace: str, service: str) -> list[RevisionId]:
         """Those of a service that run, or end, by number."""
         return sorted(revision for revision in self._running if revision[:2] == (namespace, service))

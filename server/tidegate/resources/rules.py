@@ -41,6 +41,7 @@ RULES = (
     Rule(("ModelService",), "Traffic is split by rollout, or by hand, not by both.", service.one_split),
     Rule(("ModelService",), "A canary has steps, which ascend; nothing else has any.", service.steps),
     Rule(("ModelService",), "A hold's min is at most its max.", service.holds),
+    Rule(("ModelService",), "Own checks have names of their own, one place to ask, and bounds.", service.own_checks),
     Rule(("ModelService",), "allowedSizes and the sizes of pad ascend.", service.sizes),
     Rule(("ModelService",), "The default priority is one of the levels.", service.priorities),
     Rule(("ModelService",), "A scale policy's metric is one that it knows.", service.scale_policy),

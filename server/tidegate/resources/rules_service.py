@@ -122,6 +122,24 @@ def holds(document: Part) -> Iterator[Fault]:
             yield wrong(("spec", "rollout", "steps", index, "hold", "max"), hold["max"], f"at least min, {hold['min']}")
 
 
+def own_checks(document: Part) -> Iterator[Fault]:
+    at_checks: Path = ("spec", "rollout", "analysis", "checks")
+    seen: set[str] = set()
+    for index, check in parts(document, *at_checks):
+        path: Path = (*at_checks, index)
+        yield from _exactly_one(path, check, ("webhook", "prometheus"))
+        name = check.get("name")
+        if isinstance(name, str) and name in seen:
+            yield Fault((*path, "name"), f"is '{name}' once more", "a name of its own", name)
+        seen.add(str(name))
+        if isinstance(query := check.get("prometheus"), dict):
+            least, most = query.get("min"), query.get("max")
+            if least is None and most is None:
+                yield Fault((*path, "prometheus"), "has no min and no max", "at least one of them")
+            elif least is not None and most is not None and least > most:
+                yield wrong((*path, "prometheus", "max"), most, f"at least min, {least}")
+
+
 def sizes(document: Part) -> Iterator[Fault]:
     for path, component in components(document):
         batcher = part(component, "batcher")
