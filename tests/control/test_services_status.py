@@ -180,7 +180,7 @@ def test_a_refused_service_keeps_what_was_said() -> None:
             {"predictor": {}, "rollout": {"strategy": "canary", "analysis": {}}},
             ["rollout.strategy", "rollout.analysis"],
         ),
-        ({"predictor": {}, "notify": [{}], "slo": {}}, ["notify", "slo"]),
+        ({"predictor": {}, "notify": [{}], "slo": {}}, ["slo"]),
         ({"predictor": {"logger": {}}}, ["predictor.logger"]),
         (
             {"predictor": {"timeout": 5, "model": {"runtimeVersion": "1"}}},

@@ -50,6 +50,9 @@ class Metrics:
             ),
             self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
         )
+        self._notifications = self._counter(
+            "notifications", "Attempts to send a notification, by what became of it", "channel", "outcome"
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
         self._by_revision = (self._ready, self._loads, self._restarts)
         self._revisions = RevisionCollector()
@@ -83,6 +86,11 @@ class Metrics:
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""
         self._refused.labels(protocol, str(code)).inc()
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """Count an attempt to send a notification: channel is slack, teams or webhook, outcome delivered, retried or
+        failed."""
+        self._notifications.labels(channel, outcome).inc()
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes, version 0.0.4."""

@@ -24,8 +24,6 @@ def _fields(spec: Document) -> Iterator[tuple[str, str]]:
         yield "rollout.strategy", "a new revision takes over once it is ready"
     if at(spec, "rollout", "analysis") is not None:
         yield "rollout.analysis", "nothing is compared before a new revision takes over"
-    if spec.get("notify"):
-        yield "notify", "nobody is told"
     if "slo" in spec:
         yield "slo", "batches and replicas do not aim at it"
     if "logger" in predictor:
