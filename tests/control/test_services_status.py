@@ -177,7 +177,7 @@ def test_a_refused_service_keeps_what_was_said() -> None:
         ({"predictor": {}}, []),
         ({"predictor": {}, "rollout": {"strategy": "immediate", "historyLimit": 2}}, []),
         ({"predictor": {}, "rollout": {"strategy": "canary", "analysis": {}}}, []),
-        ({"predictor": {}, "notify": [{}], "slo": {}}, ["notify", "slo"]),
+        ({"predictor": {}, "notify": [{}], "slo": {}}, ["slo"]),
         ({"predictor": {"logger": {}}}, ["predictor.logger"]),
         (
             {"predictor": {"timeout": 5, "model": {"runtimeVersion": "1"}}},

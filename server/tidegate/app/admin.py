@@ -16,6 +16,7 @@ from tidegate.control.api.application import ResourceApi
 from tidegate.control.api.audit import AuditLog, AuditSettings
 from tidegate.control.api.door import Door, LocalDoor, TokenDoor
 from tidegate.control.api.logs import LogSource
+from tidegate.control.api.own import ChannelTrial
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.writing import Writer
 from tidegate.gateway.address import is_loopback
@@ -107,6 +108,7 @@ def admin_server(
     version: str,
     authenticator: Authenticator | None = None,
     logs: LogSource | None = None,
+    trial: ChannelTrial | None = None,
 ) -> AdminServer:
     """An admin port over a store, whose files lie in the directory ``state``; without one nothing is audited.
 
@@ -138,7 +140,7 @@ def admin_server(
             f"address for --admin-host"
         )
     audit = AuditLog(state, settings.audit) if state else None
-    api = ResourceApi(store, settings.api, door=door, audit=audit, logs=logs, version=version)
+    api = ResourceApi(store, settings.api, door=door, audit=audit, logs=logs, trial=trial, version=version)
     return AdminServer(api, audit, settings, certificate)
 
 

@@ -11,6 +11,7 @@ from tidegate.app.examiner import LocalExaminer
 from tidegate.app.manifests import named_models
 from tidegate.app.models import available_cores
 from tidegate.app.news import News
+from tidegate.app.notifications import Notifications
 from tidegate.app.routing import Router
 from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
@@ -63,6 +64,7 @@ class ControlPlane:
         self._examiner = LocalExaminer(self.actuator.backend, self.actuator.workload, resolving.trust, outgoing)
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
+        self.notifications = Notifications(settings, metrics)
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
 
@@ -74,6 +76,7 @@ class ControlPlane:
             StateUnavailable: the disk does not let us.
         """
         self._store = await SqliteStore.open(self._settings.state_directory)
+        self.notifications.open(self._store)
         return self._store
 
     async def route(self) -> None:
@@ -117,11 +120,13 @@ class ControlPlane:
         if self._reconciler is not None:
             await self._reconciler.stop()
         await self.actuator.stop()
+        await self.notifications.stop()  # last: what ends may tell something
 
     def kill(self) -> None:
         """End what runs, with all that it has; ``stop`` and ``close`` are still to be awaited."""
         self._news.close()
         self.actuator.kill()
+        self.notifications.kill()
 
     async def close(self) -> None:
         """Let the state go, once nobody reads it any more."""

@@ -145,6 +145,7 @@ class Server:
             version=settings.gateway.version,
             authenticator=self._recognition.authenticator,
             logs=self._services.actuator,
+            trial=self._services.notifications.trial,
         )
         warnings = await write(await self._admin.writer(), settings.manifests)
         await self._services.route()

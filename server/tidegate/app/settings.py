@@ -74,6 +74,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Where the resources are kept; None for a directory that ends with the server."""
     trust: tuple[Path, ...] = ()
     """Directories whose models may be of formats that can execute code, also where a manifest names them."""
+    secrets: Path | None = None
+    """Where the secrets are that manifests name; None for none."""
     keep_previous: float = 600.0
     """Seconds that the replicas of a revision go on running after the next one has taken over."""
     cache_bytes: int = 0

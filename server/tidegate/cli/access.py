@@ -61,7 +61,7 @@ class Identities(Given):
     caller_concurrency: Count = UNLIMITED.concurrent
     """Inferences of each identity at a time; 0 for no bound."""
     outgoing: Words = ()
-    """https://HOST that requests may go to which a manifest or an issuer names. Once per host."""
+    """https://HOST that requests may go to which a manifest or an issuer names: webhooks, keys. Once per host."""
     outgoing_network: Words = ()
     """A network that such a host may lie in although it is private: 10.0.0.0/8. Once per network."""
 

@@ -196,6 +196,9 @@ class Services(Given):
     trust: Paths = ()
     """A directory whose models may be of formats that can run code while they are read (pickle, joblib), also where a
     manifest names them. Once per directory."""
+    secrets: str = ""
+    """The directory with the secrets that manifests name (`secretRef`), DIRECTORY/NAMESPACE/NAME; without it there are
+    none."""
     keep_previous: Seconds = 600.0
     """Seconds that the replicas of the revision before go on running, so that going back to it is immediate."""
 

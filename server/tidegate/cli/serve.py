@@ -188,6 +188,7 @@ def _settings_of(options: Options) -> ServeSettings:
     return structs.replace(
         overlay(settings, *groups),
         state_directory=Path(state) if (state := options.services.state_directory) else None,
+        secrets=Path(secrets) if (secrets := options.services.secrets) else None,
         given=given,
         watch=control.watch or control.reload,
         watching=watching,

@@ -53,6 +53,9 @@ class Metrics:
         self._copies = self._counter(
             "shadow_requests", "Copies of requests for a shadow, by what came of them", "model", "version", "outcome"
         )
+        self._notifications = self._counter(
+            "notifications", "Attempts to send a notification, by what became of it", "channel", "outcome"
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
         self._by_revision = (self._ready, self._loads, self._restarts, self._copies)
         self._revisions = RevisionCollector()
@@ -90,6 +93,11 @@ class Metrics:
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""
         self._refused.labels(protocol, str(code)).inc()
+
+    def notified(self, channel: str, outcome: str) -> None:
+        """Count an attempt to send a notification: channel is slack, teams or webhook, outcome delivered, retried or
+        failed."""
+        self._notifications.labels(channel, outcome).inc()
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes, version 0.0.4."""

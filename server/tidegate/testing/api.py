@@ -22,6 +22,7 @@ from tidegate.control.api.audit import Record
 from tidegate.control.api.content import PatchType
 from tidegate.control.api.door import Door
 from tidegate.control.api.logs import LogSource
+from tidegate.control.api.own import ChannelTrial
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.store.settings import StoreSettings
 from tidegate.identity.identity import LOCAL, Identity
@@ -76,13 +77,16 @@ class Api:
         door: Door | None = None,
         settings: ApiSettings | None = None,
         logs: LogSource | None = None,
+        trial: ChannelTrial | None = None,
         **store: Any,
     ) -> AsyncIterator[Self]:
         """``store`` are settings of the store."""
         clock, audit = ManualClock(), Records()
         memory = MemoryStore(StoreSettings(**store), clock=clock)
         door = door or OpenDoor()
-        app = ResourceApi(memory, settings, door=door, audit=audit, logs=logs, version="1.2.3", clock=clock)
+        app = ResourceApi(
+            memory, settings, door=door, audit=audit, logs=logs, trial=trial, version="1.2.3", clock=clock
+        )
         await app.prepare()
         api = cls(memory, clock, app, audit)
         try:

@@ -16,13 +16,14 @@ from starlette.types import Message, Receive, Scope, Send
 from tidegate.control.api.audit import Audit, NoAudit, Record
 from tidegate.control.api.content import json_response, media_type, read_body, wants_table, warning_headers
 from tidegate.control.api.door import Door, LocalDoor
-from tidegate.control.api.logs import LogSource, find_log, send_log
+from tidegate.control.api.logs import LogSource
 from tidegate.control.api.namespaces import Namespaces
+from tidegate.control.api.own import ChannelTrial, OwnPaths
 from tidegate.control.api.pages import Pages
 from tidegate.control.api.parameters import DRY, ListOptions, list_options
 from tidegate.control.api.reading import Reader, query_of
 from tidegate.control.api.reviews import ACCESS, SELF, may_i, who_am_i
-from tidegate.control.api.rights import check_right, check_role
+from tidegate.control.api.rights import check_right
 from tidegate.control.api.served import EVENT
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.status import failure, reason_of
@@ -31,7 +32,7 @@ from tidegate.control.api.verbs import WriteVerbs, options_of
 from tidegate.control.api.watching import Watches, stream
 from tidegate.control.api.writing import Outcome, Writer
 from tidegate.control.store.settings import StoreSettings
-from tidegate.identity.identity import Identity, Role
+from tidegate.identity.identity import Identity
 from tidegate.protocol.errors import (
     InternalError,
     InvalidRequest,
@@ -64,6 +65,7 @@ class ResourceApi:
         door: Door | None = None,
         audit: Audit | None = None,
         logs: LogSource | None = None,
+        trial: ChannelTrial | None = None,
         version: str = "0",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,7 +73,6 @@ class ResourceApi:
         self._store = store
         self._door = door or LocalDoor()
         self._audit = audit or NoAudit()
-        self._logs = logs
         self._clock = clock
         self._namespaces = Namespaces(store)
         self._pages = Pages(version, self.settings.min_compress_bytes)
@@ -80,6 +81,7 @@ class ResourceApi:
         """Who writes for it, for those in this process who write as its callers do."""
         self._writes = WriteVerbs(self.writer, self.settings, StoreSettings())
         self._watches = Watches(self.settings.max_watches)
+        self._own = OwnPaths(store, self._watches, self._audit, clock, logs, trial)
 
     async def prepare(self) -> None:
         """See that what always exists does."""
@@ -123,10 +125,7 @@ class ResourceApi:
         path = request.scope["path"]
         if path in (ACCESS, SELF):
             return await self._review(request, identity, path)
-        wanted = None if self._logs is None else find_log(path, request.query_params)
-        if wanted is not None and self._logs is not None:
-            check_role(identity, Role.VIEW, request.method, "logs")
-            await send_log(self._logs, self._watches, wanted, send)
+        if await self._own.answer(request, identity, send):
             return None
         target = find_target(path)
         try:

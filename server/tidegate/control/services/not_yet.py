@@ -20,8 +20,6 @@ def not_yet(spec: Document) -> tuple[str, ...]:
 
 def _fields(spec: Document) -> Iterator[tuple[str, str]]:
     predictor = part(spec, "predictor")
-    if spec.get("notify"):
-        yield "notify", "nobody is told"
     if "slo" in spec:
         yield "slo", "batches and replicas do not aim at it"
     if "logger" in predictor:

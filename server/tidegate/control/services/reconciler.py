@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from tidegate.control.downloads import Downloads
 from tidegate.control.jobs import Jobs
+from tidegate.control.notifications.subscriptions import deliveries_of
 from tidegate.control.rollouts.course import Course
 from tidegate.control.rollouts.examinations import Examinations, Examine
 from tidegate.control.rollouts.examiner import Examiner
@@ -265,7 +266,8 @@ class Reconciler:
                 self._examinations.ask(name, action)
             case Tell(occurrence, transition):
                 assert service is not None
-                await self._store.tell(occurrence)
+                deliveries = deliveries_of(service["spec"].get("notify"), occurrence.type)
+                await self._store.tell(occurrence, deliveries)
                 if transition:
                     self._told[name] = (occurrence.data["rollout"], transition)
                     self._turns.ask(name)  # that people were told is to be written down
