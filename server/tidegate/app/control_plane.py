@@ -16,7 +16,9 @@ from tidegate.app.routing import Router
 from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
 from tidegate.app.settings import ServeSettings
+from tidegate.app.signing import Signer
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
+from tidegate.control.notifications.secrets import DirectorySecrets
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
@@ -60,8 +62,13 @@ class ControlPlane:
         self._routes = ServiceRoutes(router, self.actuator.backend)
         self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
-        outgoing = settings.identity.outgoing
-        self._examiner = LocalExaminer(self.actuator.backend, self.actuator.workload, resolving.trust, outgoing)
+        self._examiner = LocalExaminer(
+            self.actuator.backend,
+            self.actuator.workload,
+            resolving.trust,
+            settings.identity.outgoing,
+            sign=Signer(DirectorySecrets(settings.secrets)),
+        )
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
         self.notifications = Notifications(settings, metrics)
