@@ -150,6 +150,17 @@ def test_only_what_is_compared_is_judged(settings: AnalysisSettings, shadow: boo
     assert [one.check for one in judge(Evidence(), settings, shadow=shadow)] == checks
 
 
+def test_executions_that_are_alike_in_nothing_are_no_reason_to_wait() -> None:
+    """Once there were enough requests, too few of them leave no verdict; but they can fail at any time."""
+    enough = Share(0, SETTINGS.min_samples)
+    seen = Evidence(canary_errors=enough, slow_executions=Share(0, 199))
+    assert [one.check for one in judge(seen, SETTINGS)] == ["errors", "latency"]
+    slow = Evidence(canary_errors=enough, slow_executions=Share(150, 150))
+    assert verdict("execution", slow).outcome is Outcome.FAIL
+    alike = Evidence(canary_errors=enough, slow_executions=Share(5, 200))
+    assert verdict("execution", alike).outcome is Outcome.UNDECIDED
+
+
 counts = st.integers(0, 10**5).flatmap(lambda of: st.builds(Share, st.integers(0, of), st.just(of)))
 
 

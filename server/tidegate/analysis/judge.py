@@ -28,6 +28,9 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """Errors, latency, executions and outputs, as far as they are compared.
 
+    Executions that cannot be held against any are no reason to wait, once there were enough requests: the batches of a
+    small share are smaller than those of a large one, so there may never be enough that are alike.
+
     ``shadow``: the new revision got copies; their outputs are judged, and their latency is not. ``durations``: the
     stable and the new revision's latency since the phase began, for the numbers; they decide nothing.
     """
@@ -38,7 +41,9 @@ def judge(
         if not shadow:
             more = latency_report(*durations, settings.percentile) if durations else {}
             verdicts.append(_slow("latency", evidence.slow, settings.percentile, more, settings))
-        verdicts.append(_slow("execution", evidence.slow_executions, settings.percentile, {}, settings))
+        execution = _slow("execution", evidence.slow_executions, settings.percentile, {}, settings)
+        if execution.outcome is not Outcome.NO_DATA or evidence.canary_errors.of < settings.min_samples:
+            verdicts.append(execution)
     if settings.max_different is not None and shadow:
         verdicts.append(_outputs(evidence.outputs, settings.max_different, settings))
     return tuple(verdicts)
