@@ -37,6 +37,7 @@ from tidegate.protocol.errors import (
     InvalidRequest,
     ModelManaged,
     ModelNotFound,
+    ModelNotReady,
     RequestCancelled,
     ShuttingDown,
     TidegateError,
@@ -157,6 +158,24 @@ class DataPlane:
             TidegateError: see ``RouteTable.resolve``. What the caller has no right to is not found.
         """
         return self.table(asked, verb).resolve(model, version, asked)
+
+    def instead(self, route: Route, version: str, asked: Asked, error: ModelNotReady) -> Route:
+        """Who answers a request in the place of a revision that has no replica left to do so.
+
+        It is another revision that the service's callers are assigned to. Who has asked for one gets no other.
+
+        Raises:
+            ModelNotReady: ``error``, where there is none.
+        """
+        if route.revision is None or version or asked.revision is not None:
+            raise error
+        found = self.table(asked, Verb.INFER).service(route.revision.service, asked)
+        other = None if found is None or found[1] else found[0].another(route)
+        if other is None:
+            raise error
+        if route.observed is not None:  # the caller does not see it, and it failed all the same
+            route.observed.answered(error, 0.0)
+        return other
 
     def table(self, asked: Asked, verb: Verb) -> RouteTable:
         """All routes that whoever asks may do this with.

@@ -82,6 +82,11 @@ class Service(msgspec.Struct, frozen=True):
         key = asked.key(self.sticky)
         return self.assigned[split.at(part_of(self.salt, key) if key else int(asked.chance * PARTS))]
 
+    def another(self, route: Route) -> Route | None:
+        """The first other revision of the split that is ready, the stable one before others; None without one."""
+        others = (other for other in self.assigned.values() if other.revision != route.revision)
+        return next((other for other in others if other.backend.readiness.ready), None)
+
     def _named(self, version: str, tag: str, number: str | None) -> Route:
         """The one that all that names one agrees on."""
         route = self._by_version(tag or version) if number is None else self._by_number(number)

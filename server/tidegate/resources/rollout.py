@@ -14,7 +14,8 @@ class Hold(Section):
     min: Seconds | None = None
     """Time before it can be passed; without it 0s."""
     max: Seconds | None = None
-    """Time after which it is passed although harm is not excluded, if nothing speaks against it; without it never."""
+    """Time after which it is passed although harm is not excluded, if nothing speaks against it and there are enough
+    samples; without it 10m, or min where that is longer."""
 
 
 class Step(Section):

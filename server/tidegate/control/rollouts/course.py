@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidegate.analysis.settings import AnalysisSettings
+from tidegate.resources import rollout as rollouts
 from tidegate.resources.rollout import Analysis, Check, Golden, Rollout
 
 ALPHA = 0.01
@@ -13,12 +14,23 @@ TIMEOUT = 1800.0
 """Seconds for a phase to come to a verdict, where the manifest does not say."""
 
 
+LONGEST = 600.0
+"""Seconds after which a step is passed although harm is not excluded, where the manifest does not say. To exclude it
+takes a thousand requests and more, which a small share may not bring in a day."""
+
+
 class Hold(msgspec.Struct, frozen=True):
     """How long a phase lasts, in seconds."""
 
     least: float = 0.0
     most: float | None = None
     """After it the phase is passed although harm is not excluded, if nothing speaks against it; None for never."""
+
+
+def hold_of(hold: rollouts.Hold | None) -> Hold:
+    """That of a step, as the manifest has it."""
+    least = hold.min.seconds if hold and hold.min else 0.0
+    return Hold(least, hold.max.seconds if hold and hold.max else max(least, LONGEST))
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,12 +67,7 @@ def course_of(rollout: Rollout | None) -> Course | None:
     course = Course(
         strategy=rollout.strategy,
         weights=tuple(step.weight for step in rollout.steps),
-        holds=tuple(
-            Hold(step.hold.min.seconds if step.hold.min else 0.0, step.hold.max.seconds if step.hold.max else None)
-            if step.hold
-            else Hold()
-            for step in rollout.steps
-        ),
+        holds=tuple(hold_of(step.hold) for step in rollout.steps),
         golden=told.golden if told else None,
         shadow=_shadows(rollout),
         checks=tuple(told.checks) if told else (),

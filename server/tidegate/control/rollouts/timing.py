@@ -26,8 +26,7 @@ def hold_of(rollout: Rollout, course: Course) -> Hold:
 
 def timeout_of(rollout: Rollout, course: Course) -> float:
     """Seconds from the phase's beginning after which it is late."""
-    hold = hold_of(rollout, course)
-    return max(course.timeout, hold.least, hold.most or 0.0)
+    return max(course.timeout, hold_of(rollout, course).least)
 
 
 def times_of(rollout: Rollout, course: Course | None) -> Times:

@@ -89,7 +89,7 @@ class Reconciler:
         self._jobs = Jobs(store, self._settings, clock)
         self._downloads = Downloads(self._jobs, self._settings, clock)
         self._resolutions = Resolutions(resolver, self._settings, self._found_out, clock, self._downloads, unresolved)
-        self._looking = Looking(observer)
+        self._looking = Looking(observer, self._settings.settle)
         self._examinations = Examinations(examiner, self._turns.ask, clock, self._settings.examine_timeout)
         self._records = Records(store, self._settings.history)
         self._told: dict[Name, tuple[int, int]] = {}
@@ -217,7 +217,7 @@ class Reconciler:
             return Reports()
         book = self._remembered(name, service) or books.read(service)
         course = course_or_none(service)
-        counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course)
+        counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course, self._clock())
         return Reports(counted, self._examinations.of(name), self._told.get(name, (0, 0)))
 
     async def _keep_files(self) -> None:

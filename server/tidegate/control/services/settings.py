@@ -40,6 +40,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between two looks at a rollout whose requests are counted."""
     report_every: float = 5.0
     """Seconds between two writes of what was counted, while nothing else changes; a restart loses no more."""
+    settle: float = 5.0
+    """Seconds of a phase whose durations are not compared: the first requests to what has just begun meet cold
+    caches."""
     examine_again: float = 10.0
     """Seconds until an examination that brought no data is tried again, and a check of your own is asked again that
     does not say how often."""
@@ -63,7 +66,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
         for name in _ABOVE_ZERO:
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a number above 0")
-        for name in ("keep_previous", "report_every", "job_grace", "jobs_kept"):
+        for name in ("keep_previous", "report_every", "settle", "job_grace", "jobs_kept"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name):g}, expected at least 0")
 

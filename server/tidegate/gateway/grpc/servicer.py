@@ -115,8 +115,13 @@ class Servicer:
             route = self._plane.resolve(parsed.model_name, parsed.model_version, asked)
             bucket = self._plane.begin(asked)
             request, raw = grpc.decode_parsed_request(parsed, self._plane.settings.limits)
+            version = parsed.model_version
             del parsed  # protobuf's form of a message can take many times its bytes: not while the model runs
-            return await self._infer(route, request, raw, call, asked)
+            try:
+                return await self._infer(route, request, raw, call, asked)
+            except ModelNotReady as unready:  # its last replica ended while the request waited
+                route = self._plane.instead(route, version, asked, unready)
+                return await self._infer(route, request, raw, call, asked)
         except asyncio.CancelledError as cancelled:
             error = call.refusal or translated(cancelled)
             raise

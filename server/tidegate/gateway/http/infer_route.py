@@ -23,7 +23,7 @@ from tidegate.gateway.routes import Route
 from tidegate.identity.quota import Bucket
 from tidegate.protocol import rest, v1
 from tidegate.protocol.compression import choose_encoding, deflate
-from tidegate.protocol.errors import RequestCancelled, TidegateError, Unsupported
+from tidegate.protocol.errors import ModelNotReady, RequestCancelled, TidegateError, Unsupported
 from tidegate.protocol.messages import InferRequest, InferResponse
 
 LINGERED = 1 << 20
@@ -59,7 +59,11 @@ class InferRoute:
             # Again: the table may have been replaced while the body arrived, and the backend be gone.
             route = None
             route = self._plane.resolve(target.model, target.version, asked)
-            reply = await self._infer(target, route, request, asked, head, started)
+            try:
+                reply = await self._infer(target, route, request, asked, head, started)
+            except ModelNotReady as unready:  # its last replica ended while the request waited
+                route = self._plane.instead(route, target.version, asked, unready)
+                reply = await self._infer(target, route, request, asked, head, started)
         except (Exception, asyncio.CancelledError) as caught:  # whatever it is becomes the answer
             error = refusal(scope, caught)
             reply = error_reply(error)
