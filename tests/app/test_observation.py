@@ -10,6 +10,7 @@ import numpy as np
 from tidegate.analysis.observation import Comparison, Look, Observation
 from tidegate.app.routing import Router
 from tidegate.control.lease import Lease
+from tidegate.control.rollouts.observer import Observer
 from tidegate.gateway.addressee import PLAIN, Asked
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.routes import RouteTable
@@ -64,7 +65,8 @@ class Scene:
         await turns()
 
     def look(self) -> Look:
-        return self.router.observations.look("default", "iris", 1, 2)
+        observer: Observer = self.router.observations
+        return observer.look("default", "iris", 1, 2)
 
     def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
         look = self.look()
