@@ -13,13 +13,18 @@ import pytest
 from tidegate.analysis.verdict import Outcome, Verdict
 from tidegate.app.examiner import LocalExaminer
 from tidegate.app.golden import GoldenSettings
+from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
+from tidegate.control.model import Model
+from tidegate.control.rollouts.examiner import Examiner
 from tidegate.outgoing.settings import OutgoingSettings
 from tidegate.protocol.errors import ExecutionFailed, ModelNotReady, ShuttingDown
+from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Resolved, RevisionId, Workload
 from tidegate.resources.rollout import Check, Golden, Tolerance, Webhook
 from tidegate.runtimes.trust import TrustPolicy
 from tidegate.testing.backends import IdentityBackend, identity_metadata
 from tidegate.testing.clock import run_virtual
+from tidegate.testing.lives import FakeLives
 
 STABLE, CANARY = RevisionId("default", "iris", 1), RevisionId("default", "iris", 2)
 
@@ -141,6 +146,30 @@ def test_a_model_of_another_machine_has_no_directory_here(scene: Scene) -> None:
     """A relative path counts from nowhere then."""
     scene.workload = Workload(CANARY, {}, Resolved("s3://bucket/iris", ""))
     assert "is a relative path" in scene.golden().sentence
+
+
+def test_a_revision_of_an_actuator_is_tried_out(tmp_path: Path) -> None:
+    """By what the actuator tells of it, as long as it runs."""
+    scene = Scene(tmp_path)
+    scene.store("a.json", [1, 2], [1, 2])
+    lives = FakeLives("iris")
+
+    async def make(workload: Workload, log: Log) -> Model:
+        return lives.next()
+
+    async def main() -> None:
+        actuator = LocalActuator(make, LocalActuatorSettings())
+        examiner: Examiner = LocalExaminer(actuator.backend, actuator.workload, TrustPolicy(), OutgoingSettings())
+        golden = Golden(uri="golden")
+        assert (await examiner.golden(CANARY, golden)).outcome is Outcome.NO_DATA
+        assert scene.workload is not None
+        await actuator.run(scene.workload)
+        await asyncio.sleep(60.0)
+        assert actuator.workload(CANARY) == scene.workload
+        assert (await examiner.golden(CANARY, golden)).outcome is Outcome.PASS
+        await actuator.stop()
+
+    run_virtual(main())
 
 
 def test_a_check_is_asked_about_both_revisions(scene: Scene) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from tidegate.analysis.observation import Comparison, Look, Observation
 from tidegate.app.routing import Router
 from tidegate.control.lease import Lease
+from tidegate.control.rollouts.observer import Observer
 from tidegate.gateway.addressee import PLAIN, Asked
 from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.routes import RouteTable
@@ -17,6 +18,7 @@ from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ExecutionFailed, TidegateError
 from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Tensor
+from tidegate.resources.actuator import RevisionId
 from tidegate.resources.traffic import Share, Traffic
 from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.clock import run_virtual
@@ -30,9 +32,9 @@ class Scene:
     """Two revisions of a service that are ready."""
 
     def __init__(self) -> None:
-        metrics = Metrics("0")
-        self.plane = DataPlane(RouteTable(), metrics, GatewaySettings("0"), chance=lambda: 0.0)
-        self.router = Router(self.plane, metrics)
+        self.metrics = Metrics("0")
+        self.plane = DataPlane(RouteTable(), self.metrics, GatewaySettings("0"), chance=lambda: 0.0)
+        self.router = Router(self.plane, self.metrics)
         self._disk = FakeDisk()
         self.leases = {number: self.lease(str(number)) for number in (1, 2)}
 
@@ -63,7 +65,8 @@ class Scene:
         await turns()
 
     def look(self) -> Look:
-        return self.router.observations.look("default", "iris", 1, 2)
+        observer: Observer = self.router.observations
+        return observer.look("default", "iris", 1, 2)
 
     def counts(self) -> tuple[tuple[int, int], tuple[int, int]]:
         look = self.look()
@@ -128,6 +131,10 @@ def test_of_a_shadow_the_copies_are_counted() -> None:
         await scene.ask()
         assert scene.counts() == ((2, 0), (2, 1))
         assert scene.look().outputs == Comparison(compared=1, failed=1)
+        assert scene.router.observations.look("default", "iris", 1, 3).outputs == Comparison()
+        assert b'shadow_requests_total{model="iris",outcome="failed",version="2"} 1.0' in scene.metrics.exposition()
+        scene.router.forget(RevisionId("default", "iris", 2))
+        assert b'shadow_requests_total{model="iris"' not in scene.metrics.exposition()
         scene.model(2).executor.error = None
         scene.direct(observed=(1, 2))
         assert scene.counts() == ((2, 0), (1, 0))

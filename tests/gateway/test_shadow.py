@@ -309,6 +309,43 @@ def test_few_copies_are_sent_at_a_time_and_few_wait() -> None:
     run_virtual(main())
 
 
+@pytest.mark.parametrize("later", range(12))
+def test_no_copy_is_left_waiting(later: int) -> None:
+    """At whatever point the sender of the one before is: also between its last look at the queue and its end."""
+
+    async def main() -> None:
+        scene = Scene(ShadowSettings(max_inflight=1))
+        await scene.ask()
+        await turns(later)
+        await scene.ask()
+        await scene.settled()
+        assert scene.copies()["equal"] == 2
+
+    run_virtual(main())
+
+
+def test_of_several_shares_each_is_copied_but_the_shadows_own() -> None:
+    """What the shadow answered itself would be held against itself."""
+
+    async def main() -> None:
+        scene = Scene()
+        backends = {number: IdentityBackend(identity_metadata("iris")) for number in (1, 3)} | {2: scene.other}
+        routes = {
+            number: Route.of_revision(RevisionId("default", "iris", number), "", backend)
+            for number, backend in backends.items()
+        }
+        traffic = Traffic("default", "iris", (Share(1, 40), Share(3, 40), Share(2, 20)), (1, 2, 3), shadow=2)
+        scene.plane.routes = RouteTable.of(services=[Service.of(traffic, routes, scene.shadow)])
+        for chance, copied in ((0.1, 1), (0.5, 2), (0.9, 2)):
+            route = scene.plane.resolve("iris", "", Asked(chance=chance))
+            (await scene.plane.infer(route, request(), FOREVER)).release()
+            await scene.settled()
+            assert scene.copies()["equal"] == copied
+        assert [len(backends[number].requests) for number in (1, 3, 2)] == [1, 1, 3]
+
+    run_virtual(main())
+
+
 def test_a_copy_is_given_up_at_a_deadline_of_its_own() -> None:
     """Those that wait behind it, too; after that a shadow that is well again is asked again."""
 

@@ -58,7 +58,7 @@ class ShadowSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Copies at a shadow at a time. More than its replicas execute at once would only compete for the processor."""
     max_copy_bytes: int = 8 * MIB
     """Inputs and outputs of one copy, and outputs of the shadow. One beyond is dropped. Copying as much takes the
-    gateway a millisecond or two, in which nobody else is answered."""
+    gateway up to 4 ms, in which nobody else is answered."""
     max_bytes: int = 128 * MIB
     """All copies of the server together, waiting or at a shadow."""
     timeout: float = 10.0
