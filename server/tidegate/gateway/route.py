@@ -9,9 +9,10 @@ import msgspec
 from tidegate.gateway.backend import Backend
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.resources.actuator import RevisionId
+from tidegate.resources.document import DEFAULT_NAMESPACE
 from tidegate.telemetry.outcomes import Outcomes
 
-DEFAULT = "default"
+DEFAULT = DEFAULT_NAMESPACE
 """The namespace whose services are asked by their names alone."""
 
 

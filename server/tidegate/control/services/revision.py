@@ -11,6 +11,7 @@ from tidegate.resources.parts import annotations_of
 from tidegate.resources.revision import (
     CHANGE_CAUSE,
     RESTARTED_AT,
+    SERVICE_LABEL,
     UNDO,
     hash_of,
     name_of,
@@ -18,8 +19,6 @@ from tidegate.resources.revision import (
     seconds_of,
     timestamp,
 )
-
-SERVICE_LABEL = "tidegate.dev/service"
 
 
 class Revision(msgspec.Struct, frozen=True):
