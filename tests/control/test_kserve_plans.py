@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tidegate.control.api.admission import FieldValidation, admit
-from tidegate.control.api.served import SERVICES, served_of
+from tidegate.control.api.served import served_of
 from tidegate.control.formats import READERS
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.protocol.errors import ModelLoadFailed
@@ -18,6 +18,7 @@ from tidegate.resources.decode import decode, encode
 from tidegate.resources.document import Document
 from tidegate.resources.faults import InvalidManifest
 from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.kinds import SERVICES
 from tidegate.resources.manifest import read_manifests
 from tidegate.resources.parts import part
 from tidegate.resources.revision import template_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -542,7 +541,6 @@ def test_an_answer_that_is_taken_in_drops_is_given_up() -> None:
 
 def stalled(raw: RawHttp2, calls: int) -> None:
     """Ask for more than the sockets between client and server hold, and read nothing of it."""
-    raw.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     content = framed(large(750_000))
     pieces = [content[start : start + 200_000] for start in range(0, len(content), 200_000)]
     for stream in range(1, 1 + 2 * calls, 2):
@@ -554,7 +552,7 @@ def test_who_reads_nothing_may_ask_nothing() -> None:
     """A client whose answers pile up in the socket is not read from any more, and then let go."""
     with (
         served_grpc(identity_route("m"), grpc=GrpcSettings(write_timeout=0.05)) as server,
-        RawHttp2(server.port) as raw,
+        RawHttp2(server.port, receives=4096) as raw,
     ):
         stalled(raw, 20)
         server.until(lambda: server.state == "0 connections, 0 calls")
@@ -562,9 +560,9 @@ def test_who_reads_nothing_may_ask_nothing() -> None:
 
 def test_a_closed_connection_counts_until_its_socket_is_gone() -> None:
     """While a client does not take the last words it has its socket, which max_connections is there to bound."""
-    with served_grpc(identity_route("m")) as server, RawHttp2(server.port) as raw:
-        stalled(raw, 2)
-        server.until(lambda: len(backend(server).answers) == 2)
+    with served_grpc(identity_route("m")) as server, RawHttp2(server.port, receives=4096) as raw:
+        stalled(raw, 1)
+        server.until(lambda: len(backend(server).answers) == 1)
         [connection] = server.listener._listening.connections  # type: ignore[attr-defined]
         server.do(connection.leave)
         server.do(connection.cut)

@@ -12,7 +12,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from tidegate.gateway.access import tenant_of
 from tidegate.gateway.services import Service
-from tidegate.identity import key, token
+from tidegate.identity import key, scope, token
 from tidegate.identity.identity import Identity
 from tidegate.identity.quota import Quota
 from tidegate.identity.settings import TokenSettings
@@ -20,6 +20,7 @@ from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import ModelNotFound, Unauthenticated, Unsupported
 from tidegate.protocol.generated import health as health_pb
 from tidegate.protocol.repository import IndexEntry, ModelState
+from tidegate.resources import document
 from tidegate.testing.backends import IdentityBackend, identity_route, identity_service
 from tidegate.testing.guests import Guests
 from tidegate.testing.requests import BODY
@@ -449,6 +450,11 @@ def test_a_host_of_a_hidden_service_is_nobodys_host(http: Served) -> None:
     for host in ("wine-team", "nothing-at-all"):
         assert ask(http, "plain", "POST", "/v2/models/iris/infer", BODY, host=host)[0] == 200
     assert ask(http, "team", "POST", "/v2/models/iris/infer", BODY, host="wine-team")[0] == 404
+
+
+def test_a_scope_without_a_namespace_is_of_the_services_that_are_asked_for_by_name_alone() -> None:
+    """Identity and resources know nothing of each other, and mean the same namespace."""
+    assert scope.DEFAULT_NAMESPACE == document.DEFAULT_NAMESPACE
 
 
 # Tenants and quotas

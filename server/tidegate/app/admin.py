@@ -8,7 +8,6 @@ from pathlib import Path
 from ssl import SSLContext
 
 import msgspec
-from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from tidegate.app.certificates import LOCAL_NAMES, ServerCertificate, server_certificate
@@ -97,7 +96,7 @@ class AdminApplication:
         except asyncio.CancelledError as cancelled:
             error = refusal(scope, cancelled)
             if not begun:
-                await self._api.refused(error, Request(scope))(scope, receive, send)
+                await self._api.refused(error)(scope, receive, send)
 
 
 def admin_server(

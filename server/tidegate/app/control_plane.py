@@ -28,15 +28,13 @@ from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind
-from tidegate.resources.kinds import KSERVE, OURS
+from tidegate.resources.kinds import SERVICES
 from tidegate.resources.parts import at, parts
 from tidegate.resources.store import Store
 from tidegate.resources.traffic import Traffic
 from tidegate.runtimes.trust import TrustPolicy
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics, RevisionMetrics
-
-SERVICES = (GroupKind(OURS, "ModelService"), GroupKind(KSERVE, "InferenceService"))
 
 
 class ControlPlane:

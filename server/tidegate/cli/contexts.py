@@ -12,8 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from tidegate.protocol.errors import shown
+from tidegate.resources.document import DEFAULT_NAMESPACE
 
-DEFAULTS = {"server": "http://127.0.0.1:8082", "namespace": "default"}
+DEFAULTS = {"server": "http://127.0.0.1:8082", "namespace": DEFAULT_NAMESPACE}
 LOGIN = ("token", "certificate-authority", "client-certificate", "client-key")
 NAMES = ("server", "namespace", *LOGIN)
 HIDDEN = "REDACTED"

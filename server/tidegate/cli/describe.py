@@ -54,11 +54,12 @@ def _describe(session: Session, kind: ResourceType, document: Document) -> str:
     from tidegate.cli.kinds import SERVICES
     from tidegate.cli.rollout import revisions_of
     from tidegate.protocol.errors import TidegateError
+    from tidegate.resources.document import DEFAULT_NAMESPACE
 
     metadata = document["metadata"]
     revisions = revisions_of(session, document) if kind.kind in SERVICES else []
     try:
-        where = metadata.get("namespace") or "default"
+        where = metadata.get("namespace") or DEFAULT_NAMESPACE
         told = session.resources.events(where, kind=kind.kind, name=metadata["name"])
     except TidegateError:  # as with kubectl: who may not see events sees the rest
         told = []

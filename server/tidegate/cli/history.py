@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from tidegate.cli.failure import Failure
 from tidegate.cli.goals import Verdict, condition_of, current
-from tidegate.cli.tables import age
 from tidegate.client.resource_calls import Document
 from tidegate.protocol.errors import shown
+from tidegate.resources.age import age
+from tidegate.resources.revision import CHANGE_CAUSE
+from tidegate.resources.revision import SERVICE_LABEL as SERVICE_LABEL  # of all of these revisions
 
-SERVICE_LABEL = "tidegate.dev/service"
-CHANGE_CAUSE = "tidegate.dev/change-cause"
 COLUMNS = ("REVISION", "TRAFFIC", "READY", "MODEL", "VERSION", "AGE", "CHANGE-CAUSE")
 
 

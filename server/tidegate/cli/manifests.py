@@ -13,6 +13,7 @@ from tidegate.cli.target import Session
 from tidegate.client.resource_calls import Document
 from tidegate.client.resource_type import NAMESPACES, ResourceType
 from tidegate.protocol.errors import shown
+from tidegate.resources.document import DEFAULT_NAMESPACE
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Object:
 class Place:
     """The namespace of what names none. ``named`` says whether it was asked for."""
 
-    namespace: str = "default"
+    namespace: str = DEFAULT_NAMESPACE
     named: bool = False
 
 

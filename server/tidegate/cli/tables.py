@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from tidegate.client.resource_calls import Document, metadata_of
 from tidegate.protocol.errors import shown
+from tidegate.resources.age import age as age  # also for whoever makes rows of his own
 
 GAP = 3
 WIDEST = 1000
@@ -102,36 +103,6 @@ def as_table(documents: Sequence[Document], now: float) -> Document:
             for each in documents
         ],
     }
-
-
-def age(timestamp: object, now: float) -> str:
-    """How long ago a time of RFC 3339 is, in the one or two units that matter: 45s, 3m20s, 2h, 5d."""
-    from datetime import datetime
-
-    try:
-        seconds = now - datetime.fromisoformat(str(timestamp)).timestamp()
-    except ValueError:
-        return "<unknown>"
-    return span(seconds)
-
-
-def span(seconds: float) -> str:
-    """A length of time as kubectl shows it."""
-    whole = max(0, int(seconds))
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if whole < 120:
-        return f"{whole}s"
-    if minutes < 10:
-        return f"{minutes}m{whole % 60}s" if whole % 60 else f"{minutes}m"
-    if hours < 3:
-        return f"{minutes}m"
-    if hours < 8:
-        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
-    return f"{days}d" if days < 730 else f"{days // 365}y"
 
 
 def _chosen(table: Document, wide: bool) -> Iterator[Mapping[str, Any]]:

@@ -11,9 +11,10 @@ from tidegate.gateway.observed import Observed
 from tidegate.gateway.shadow import Shadow
 from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.resources.actuator import RevisionId
+from tidegate.resources.document import DEFAULT_NAMESPACE
 from tidegate.telemetry.outcomes import Outcomes
 
-DEFAULT = "default"
+DEFAULT = DEFAULT_NAMESPACE
 """The namespace whose services are asked by their names alone."""
 
 

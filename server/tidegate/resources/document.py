@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -17,6 +16,8 @@ from tidegate.protocol.errors import InvalidResource, PayloadTooLarge, shown
 Document: TypeAlias = dict[str, Any]
 """``apiVersion``, ``kind``, ``metadata``, ``spec``, ``status``. Whoever is given one may change it."""
 
+DEFAULT_NAMESPACE = "default"
+"""Where a resource lies that names no namespace."""
 DEPTH = 64
 """Levels of nesting that a document may have; it keeps recursion over documents bounded."""
 NAME_LENGTH = 253
@@ -123,11 +124,6 @@ def check_json(value: object, path: str = "", depth: int = DEPTH) -> None:
             check_json(member, f"{path}[{index}]", depth - 1)
     else:
         raise InvalidResource(path or "the document", f"is a {type(value).__name__}, which is no value of JSON")
-
-
-def labels_of(document: Document) -> Mapping[str, str]:
-    labels: Mapping[str, str] = document["metadata"].get("labels") or {}
-    return labels
 
 
 def finalizers_of(document: Document) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tidegate.resources.document import GroupKind
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.metadata import Resource
 from tidegate.resources.model_service import ModelService
@@ -14,6 +15,8 @@ from tidegate.resources.serving_runtime import ClusterServingRuntime, ServingRun
 
 OURS = "tidegate.dev"
 KSERVE = "serving.kserve.io"
+SERVICES = (GroupKind(OURS, "ModelService"), GroupKind(KSERVE, "InferenceService"))
+"""A name is one service's among all of them in a namespace: it is what requests are routed by."""
 
 
 @dataclass(frozen=True)

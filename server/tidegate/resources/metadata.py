@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tidegate.resources.document import DEFAULT_NAMESPACE
 from tidegate.resources.scalars import Count, Label, LabelKey, LabelValue, Quoted, Subdomain, Timestamp
 from tidegate.resources.section import Section
 
@@ -30,7 +31,7 @@ class Metadata(Section):
 
     name: Subdomain
     """How it is addressed; unique in its namespace among resources of its kind."""
-    namespace: Label = "default"
+    namespace: Label = DEFAULT_NAMESPACE
     """Which namespace it lies in."""
     labels: dict[LabelKey, LabelValue] = {}
     """What it can be selected by."""

@@ -26,6 +26,8 @@ _SCALING = ("minReplicas", "maxReplicas", "replicas", "scalePolicy", "autoScalin
 _KSERVE = ("scaleTarget", "scaleMetric", "scaleMetricType", "deploymentStrategy", "name")
 FORMLESS = frozenset((*_SCALING, *_KSERVE, "canaryTrafficPercent", "logger", "labels", "annotations"))
 """Fields of a component, in our schema and KServe's, that form no revision."""
+SERVICE_LABEL = "tidegate.dev/service"
+"""Label of a ServingRevision: the name of its service."""
 CHANGE_CAUSE = "tidegate.dev/change-cause"
 """Annotation of a service: why it is as it is."""
 UNDO = "undo to revision "

@@ -17,12 +17,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tidegate.app.admin import AdminServer, AdminSettings, admin_server
-from tidegate.control.api.served import SERVICES
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.identity.authenticator import Authenticator
 from tidegate.protocol.errors import ResourceConflict, ResourceNotFound
 from tidegate.resources.document import Document, GroupKind, key_of
+from tidegate.resources.kinds import SERVICES
 from tidegate.resources.store import ChangeType, Severity, Store
 
 T = TypeVar("T")

@@ -54,10 +54,23 @@ class GrpcReply(msgspec.Struct, frozen=True):
 
 
 class RawHttp2:
-    """A client's HTTP/2 connection on which any frames can be sent; with ``greet`` it begins as the protocol asks."""
+    """A client's HTTP/2 connection on which any frames can be sent; with ``greet`` it begins as the protocol asks.
 
-    def __init__(self, port: int, *, greet: bool = True) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+    ``receives`` is how many bytes its socket takes before somebody reads them; 0 leaves that to the system. It is said
+    before it connects: a buffer that shrinks afterwards drops what its own window had allowed, acknowledgements with
+    it, and what is sent then waits for retransmissions, each twice as long as the one before.
+    """
+
+    def __init__(self, port: int, *, greet: bool = True, receives: int = 0) -> None:
+        self.socket = socket.socket()
+        if receives:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        self.socket.settimeout(PATIENCE)
+        try:
+            self.socket.connect(("127.0.0.1", port))
+        except OSError:
+            self.socket.close()
+            raise
         self.encoder = Encoder()
         self._decoder = Decoder()
         self._unread = b""

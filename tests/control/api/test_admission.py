@@ -7,9 +7,10 @@ import copy
 import pytest
 
 from tidegate.control.api.admission import FieldValidation, admit
-from tidegate.control.api.served import SERVICES, served_of
+from tidegate.control.api.served import served_of
 from tidegate.resources.document import Document
 from tidegate.resources.faults import InvalidManifest
+from tidegate.resources.kinds import SERVICES
 from tidegate.testing.api import INFERENCE_SERVICES, MERGE, Api, inference_service, model_service
 from tidegate.testing.stores import in_loop
 

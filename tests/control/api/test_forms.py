@@ -7,7 +7,7 @@ import base64
 import pytest
 import yaml
 
-from tidegate.control.api.columns import COLUMNS, human_age
+from tidegate.control.api.columns import COLUMNS
 from tidegate.control.api.content import media_type, wanted_discovery, wants_table, warning_headers
 from tidegate.control.api.kubeconfig import Access, kubeconfig
 from tidegate.control.api.parameters import write_options
@@ -49,19 +49,6 @@ def test_a_status_has_what_clients_read() -> None:
         "code": 503,
     }
     assert failure(InternalError())["reason"] == INTERNAL
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        *((-2, "<invalid>"), (-1, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (599, "9m59s"), (600, "10m")),
-        *((10799, "179m"), (10800, "3h"), (28799, "7h59m"), (28800, "8h"), (172799, "47h"), (172800, "2d")),
-        *((691199, "7d23h"), (691200, "8d"), (63071999, "729d"), (63072000, "2y"), (252288000, "8y")),
-    ],
-)
-def test_ages_are_worded_as_kubectl_does(seconds: float, text: str) -> None:
-    """The bounds are those of k8s.io/apimachinery's HumanDuration."""
-    assert human_age(seconds) == text
 
 
 @pytest.mark.parametrize("served", RESOURCES, ids=lambda served: served.plural)

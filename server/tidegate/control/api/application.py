@@ -97,14 +97,14 @@ class ResourceApi:
         try:
             response = await self._answer(request, answered)
         except TidegateError as error:
-            response = self.refused(error, request)
+            response = self.refused(error)
         except Exception as error:
             log.error("unexpected error in the resource API", exc_info=error)
-            response = self.refused(InternalError(), request)
+            response = self.refused(InternalError())
         if response is not None and not answered.begun:
             await response(scope, receive, answered)
 
-    def refused(self, error: TidegateError, request: Request, target: Target | None = None) -> Response:
+    def refused(self, error: TidegateError, target: Target | None = None) -> Response:
         """The answer to an error."""
         details = target.details(of_kind=isinstance(error, Unprocessable)) if target else None
         document = failure(error, details)
@@ -134,7 +134,7 @@ class ResourceApi:
                 check_right(identity, verb, target)
                 return await self._read(request, target, verb, send)
         except TidegateError as error:
-            return self.refused(error, request, target)
+            return self.refused(error, target)
         return await self._write(request, identity, target, verb)
 
     async def _review(self, request: Request, identity: Identity, path: str) -> Response:
@@ -193,7 +193,7 @@ class ResourceApi:
         target = _named(request, target, verb)
         self._record(request, identity, target, verb, outcome, refusal)
         if outcome is None:
-            return self.refused(refusal or InternalError(), request, target)
+            return self.refused(refusal or InternalError(), target)
         response = self._json(request, outcome.document, outcome.code)
         response.raw_headers += warning_headers(outcome.warnings)
         return response

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import msgspec
 
+from tidegate.resources.age import age
 from tidegate.resources.document import Document
 from tidegate.resources.parts import at, part, parts
 
@@ -35,46 +35,9 @@ class Column(msgspec.Struct, frozen=True):
         }
 
 
-def human_age(seconds: float) -> str:
-    """How long something has been, as ``kubectl`` words it (k8s.io/apimachinery, duration.HumanDuration)."""
-    whole = int(seconds)
-    if whole < -1:
-        return "<invalid>"
-    whole = max(0, whole)
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if whole < 120:
-        return f"{whole}s"
-    if minutes < 10:
-        return _two(minutes, "m", whole % 60, "s")
-    if minutes < 180:
-        return f"{minutes}m"
-    if hours < 8:
-        return _two(hours, "h", minutes % 60, "m")
-    if hours < 48:
-        return f"{hours}h"
-    if days < 8:
-        return _two(days, "d", hours % 24, "h")
-    if days < 730:
-        return f"{days}d"
-    if days < 8 * 365:
-        return _two(days // 365, "y", days % 365, "d")
-    return f"{days // 365}y"
-
-
-def age(document: Document, now: float) -> Cell:
-    return human_age_of(at(document, "metadata", "creationTimestamp"), now)
-
-
-def human_age_of(time: object, now: float) -> str:
-    """The age of an RFC 3339 time."""
-    try:
-        return human_age(now - datetime.fromisoformat(str(time)).astimezone(UTC).timestamp())
-    except ValueError:
-        return "<unknown>"
-
-
-def _two(first: int, unit: str, second: int, smaller: str) -> str:
-    return f"{first}{unit}{second}{smaller}" if second else f"{first}{unit}"
+def created(document: Document, now: float) -> Cell:
+    """How long ago it was made."""
+    return age(at(document, "metadata", "creationTimestamp"), now)
 
 
 def _at(*path: str) -> Read:
@@ -145,7 +108,7 @@ def _phase(document: Document, now: float) -> Cell:
 
 
 def _last_seen(document: Document, now: float) -> Cell:
-    return human_age_of(document.get("lastTimestamp"), now)
+    return age(document.get("lastTimestamp"), now)
 
 
 def _object(document: Document, now: float) -> Cell:
@@ -162,7 +125,7 @@ def _text(field: str) -> Read:
 
 
 NAME = Column("Name", _at("metadata", "name"), "Its name, unique in its namespace.", format="name")
-AGE = Column("Age", age, "Since when it exists.")
+AGE = Column("Age", created, "Since when it exists.")
 _URL = Column("URL", _at("status", "url"), "Where it is asked.")
 _READY = Column("Ready", _ready("status"), "Whether it answers.")
 _LATEST_READY = ("status", "components", "predictor", "latestReadyRevision")

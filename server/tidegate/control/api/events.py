@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from tidegate.protocol.errors import InvalidRequest, shown
-from tidegate.resources.document import Document, GroupKind, Key
+from tidegate.resources.document import DEFAULT_NAMESPACE, Document, GroupKind, Key
 from tidegate.resources.parts import at
 from tidegate.resources.store import Event
 
@@ -32,7 +32,7 @@ FIELDS = (
 
 def event_document(event: Event, api_version: str) -> Document:
     """An Event; ``api_version`` is that of the resource that it is about. Its name says which it is, and stays."""
-    namespace = event.about.namespace or "default"
+    namespace = event.about.namespace or DEFAULT_NAMESPACE
     told = "\0".join((*event.about.kind, *event.about[1:], event.uid, event.severity, event.reason))
     name = f"{event.about.name[:200]}.{hashlib.sha256(told.encode()).hexdigest()[:16]}"
     first, last = _time(event.first), _time(event.last)

@@ -7,6 +7,8 @@ import base64
 import msgspec
 import yaml
 
+from tidegate.resources.document import DEFAULT_NAMESPACE
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """One way into one server."""
@@ -22,7 +24,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     """What the client shows, in PEM."""
     key: bytes = b""
     """The key of that certificate."""
-    namespace: str = "default"
+    namespace: str = DEFAULT_NAMESPACE
 
 
 def kubeconfig(access: Access) -> str:

@@ -13,10 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from tidegate.control.api.parameters import DeleteOptions
 from tidegate.control.api.served import NAMESPACE, RESOURCES, Served
 from tidegate.protocol.errors import Forbidden, ResourceExists, ResourceInUse
-from tidegate.resources.document import Document, Key
+from tidegate.resources.document import DEFAULT_NAMESPACE, Document, Key
 from tidegate.resources.store import Query, Store
-
-DEFAULT = "default"
 
 
 class Namespaces:
@@ -29,7 +27,8 @@ class Namespaces:
     async def prepare(self) -> None:
         """See that ``default`` is there."""
         with suppress(ResourceExists):
-            await self._store.create({"apiVersion": "v1", "kind": NAMESPACE.name, "metadata": {"name": DEFAULT}})
+            metadata = {"name": DEFAULT_NAMESPACE}
+            await self._store.create({"apiVersion": "v1", "kind": NAMESPACE.name, "metadata": metadata})
 
     @staticmethod
     def are(served: Served) -> bool:
@@ -54,7 +53,7 @@ class Namespaces:
             Forbidden: it is ``default``.
             ResourceInUse: it is not empty. And what ``Store.delete`` raises.
         """
-        if key.name == DEFAULT:
+        if key.name == DEFAULT_NAMESPACE:
             raise Forbidden("the namespace 'default' cannot be deleted: it is where what names no namespace goes")
         async with self._turn:
             await self._check_empty(key)

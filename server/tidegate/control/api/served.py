@@ -12,8 +12,6 @@ from tidegate.resources.kinds import KINDS, Kind
 
 READ = ("get", "list", "watch")
 WRITE = ("create", "update", "patch", "delete", "deletecollection")
-SERVICES = (GroupKind("tidegate.dev", "ModelService"), GroupKind("serving.kserve.io", "InferenceService"))
-"""A name is one service's among all of them in a namespace: it is what requests are routed by."""
 NAMESPACE = GroupKind("", "Namespace")
 EVENT = GroupKind("", "Event")
 

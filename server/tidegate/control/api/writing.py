@@ -16,7 +16,7 @@ from tidegate.control.api.admission import Admitted, addressed, admit, normalise
 from tidegate.control.api.namespaces import Namespaces
 from tidegate.control.api.ownership import applied, settled, updated
 from tidegate.control.api.parameters import DeleteOptions, WriteOptions
-from tidegate.control.api.served import SERVICES, Served
+from tidegate.control.api.served import Served
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.target import Target
 from tidegate.control.store.lifecycle import check_address
@@ -31,6 +31,7 @@ from tidegate.protocol.errors import (
     quoted,
 )
 from tidegate.resources.document import Document, Key, key_of, version_of
+from tidegate.resources.kinds import SERVICES
 from tidegate.resources.store import Query, Store
 
 T = TypeVar("T")

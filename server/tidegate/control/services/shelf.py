@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from tidegate.control.services.revision import service_of
 from tidegate.control.services.turns import Name
 from tidegate.resources.document import Document, GroupKind, Key, key_of, version_of
+from tidegate.resources.kinds import OURS, SERVICES
 from tidegate.resources.parts import at
 from tidegate.resources.store import Change, ChangeType
 
-SERVICES = (GroupKind("tidegate.dev", "ModelService"), GroupKind("serving.kserve.io", "InferenceService"))
-REVISIONS = GroupKind("tidegate.dev", "ServingRevision")
+REVISIONS = GroupKind(OURS, "ServingRevision")
 KINDS = (*SERVICES, REVISIONS)
 
 
