@@ -18,11 +18,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tidegate.analysis.observation import Comparison
+from tidegate.analysis.verdict import Outcome, Verdict
+from tidegate.control.rollouts.state import State
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.protocol.errors import StateUnavailable
 from tidegate.resources.actuator import Phase, RevisionId
 from tidegate.resources.document import Document
 from tidegate.resources.revision import STABLE, undone
+from tidegate.resources.rollout_command import COMMAND, Verb
 from tidegate.resources.traffic import Traffic
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.clock import VirtualLoop
@@ -32,8 +36,25 @@ from tidegate.testing.store import MemoryStore
 
 T = TypeVar("T")
 HISTORY = 2
+MOST = 10_000
+"""Occurrences that are read at once: all."""
 QUIET = 400.0
-"""Seconds after which everything has happened that was going to: pauses are at most 60, a previous one is kept 100."""
+"""Seconds after which everything has happened that was going to: pauses are at most 60, a previous one is kept 100,
+and a phase of a rollout has 40 for its verdict."""
+STEPS = [{"weight": 1}, {"weight": 50, "hold": {"min": "2s", "max": "20s"}}]
+ERRORS: Document = {"errors": {}, "minSamples": 100, "timeout": "40s"}
+CHECK = {"name": "sales", "prometheus": {"url": "http://p", "query": "x", "max": 1}}
+WAYS: dict[str, Document] = {
+    "immediate": {"strategy": "immediate"},
+    "blueGreen": {"strategy": "blueGreen"},
+    "judged blueGreen": {"strategy": "blueGreen", "analysis": ERRORS | {"golden": {"uri": "golden"}}},
+    "timed": {"strategy": "canary", "steps": [{"weight": 10, "hold": {"min": "3s"}}, *STEPS[1:]]},
+    "canary": {"strategy": "canary", "steps": STEPS, "analysis": ERRORS},
+    "checked": {"strategy": "canary", "steps": STEPS, "analysis": ERRORS | {"checks": [CHECK]}},
+    "impatient": {"strategy": "canary", "steps": STEPS[:1], "analysis": ERRORS | {"onTimeout": "rollback"}},
+    "careful": {"strategy": "canary", "steps": STEPS, "analysis": ERRORS, "onFailure": "pause"},
+    "shadow": {"strategy": "shadow", "analysis": ERRORS | {"outputs": {"maxDifferent": 0.02}}},
+}
 
 
 class Cut:
@@ -127,6 +148,12 @@ class Stage(ServiceStage):
         super()._publish(traffic)
 
 
+def by_hand(spec: Document, percent: int | None) -> None:
+    spec["predictor"]["canaryTrafficPercent"] = percent
+    if percent is not None:
+        spec.pop("rollout", None)
+
+
 class Services(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -174,13 +201,45 @@ class Services(RuleBasedStateMachine):
     def edit(self, uri: str, percent: int | None) -> None:
         def changed(spec: Document) -> None:
             spec["predictor"]["model"] = {"modelFormat": {"name": "sklearn"}, "storageUri": uri}
-            spec["predictor"]["canaryTrafficPercent"] = percent
+            by_hand(spec, percent)
 
         self.change(changed)
 
     @rule(percent=st.none() | st.sampled_from([0, 10, 50, 100]))
     def split(self, percent: int | None) -> None:
-        self.change(lambda spec: spec["predictor"].update(canaryTrafficPercent=percent))
+        self.change(lambda spec: by_hand(spec, percent))
+
+    @rule(way=st.sampled_from([*WAYS, None, *WAYS]))
+    def roll(self, way: str | None) -> None:
+        def changed(spec: Document) -> None:
+            spec.pop("rollout", None)
+            if way is not None:
+                spec["rollout"] = WAYS[way]
+                spec["predictor"].pop("canaryTrafficPercent", None)
+                spec.pop("canary", None)
+
+        self.change(changed)
+
+    @rule(verb=st.sampled_from([*Verb]), id=st.sampled_from("123"))
+    def command(self, verb: Verb, id: str) -> None:
+        async def asked() -> None:
+            if await self.exists():
+                await self.stage.patch({"metadata": {"annotations": {COMMAND: f"{verb} {id}"}}})
+
+        self.run(asked())
+
+    @rule(number=st.integers(1, 4), requests=st.sampled_from([50, 500, 5000]), failing=st.sampled_from([0.0, 0.0, 0.5]))
+    def answer(self, number: int, requests: int, failing: float) -> None:
+        """Whoever is asked answers so many more; what copies come to is as bad."""
+        stage = self.stage
+        for each, failures in ((1, 0), (number, int(requests * failing))):
+            stage.observer.answered(revision(each), requests, failures)
+        seen, bad = stage.observer.outputs, int(requests * failing)
+        stage.observer.outputs = Comparison(compared=seen.compared + requests, different=seen.different + bad)
+
+    @rule(name=st.sampled_from(["golden", "sales"]), outcome=st.sampled_from([*Outcome]))
+    def examine(self, name: str, outcome: Outcome) -> None:
+        self.stage.examiner.verdicts[name] = Verdict(name, outcome, f"{name}: {outcome}")
 
     @rule(canaries=st.dictionaries(st.sampled_from("bcd"), st.sampled_from([0, 20, 50]), max_size=2))
     def canaries(self, canaries: dict[str, int]) -> None:
@@ -189,7 +248,13 @@ class Services(RuleBasedStateMachine):
             {"predictor": {"model": model | {"storageUri": uri}}, "trafficPercent": percent}
             for uri, percent in canaries.items()
         ]
-        self.change(lambda spec: spec.update(canary=told))
+
+        def changed(spec: Document) -> None:
+            spec["canary"] = told
+            if told:
+                spec.pop("rollout", None)
+
+        self.change(changed)
 
     @rule(replicas=st.integers(0, 3) | st.none())
     def scale(self, replicas: int | None) -> None:
@@ -295,10 +360,33 @@ class Services(RuleBasedStateMachine):
         elif predictor["model"]["storageUri"] != "z":
             created = book.tracks[STABLE].created
             standings = stage.actuator.standings("default", "iris")
-            if standings[created].ready and not service["spec"].get("canary"):
+            rollout = book.rollout if "rollout" in service["spec"] else None
+            if rollout is not None and not rollout.ended:
+                assert rollout.revision == created or not standings[created].ready
+                if {rollout.stable, rollout.revision} <= {n for n, each in standings.items() if each.ready}:
+                    assert stage.shares() == {rollout.stable: 100 - rollout.weight} | (
+                        {rollout.revision: rollout.weight} if rollout.weight else {}
+                    )
+                assert rollout.state in (State.PAUSED, State.WARMING, State.PROMOTING, State.ABORTING)
+            elif rollout is not None and rollout.rejected and rollout.revision == created != book.rolledout:
+                assert created not in stage.running()
+            elif standings[created].ready and not service["spec"].get("canary"):
                 percent = predictor.get("canaryTrafficPercent")
                 assert stage.shares().get(created, 0) in ({100, percent} if percent is not None else {100})
+        await self.told()
         await self.again()
+
+    async def told(self) -> None:
+        """Each transition of each rollout once, in its order, and none is missing."""
+        seen: dict[str, list[int]] = {}
+        for each in (await self.stage.store.occurrences(limit=MOST)).items:
+            rollout, _, number = each.occurrence.id.rpartition("/")
+            seen.setdefault(rollout, []).append(int(number))
+        assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in seen.values())
+        last = (await self.stage.book()).rollout
+        if last is not None:
+            uid = (await self.stage.service())["metadata"]["uid"]
+            assert (last.told, len(seen[f"{uid}/rollout/{last.number}"])) == (last.count, last.count)
 
     async def again(self) -> None:
         stage = self.stage

@@ -90,7 +90,7 @@ def _shadows(rollout: Rollout) -> bool:
     told = rollout.analysis
     if rollout.strategy == "shadow" or (told is not None and told.outputs is not None):
         return True
-    return rollout.strategy == "blueGreen" and told is not None and bool(told.errors or told.latency)
+    return rollout.strategy == "blueGreen" and told is not None and bool(told.errors or told.latency or told.checks)
 
 
 def _settings(told: Analysis, phases: int) -> AnalysisSettings:

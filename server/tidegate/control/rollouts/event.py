@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 from tidegate.analysis.verdict import Outcome
-from tidegate.control.rollouts.situation import Moment
+from tidegate.control.rollouts.situation import Moment, Situation
 from tidegate.control.rollouts.state import State
 from tidegate.resources.rollout_command import Verb
 
@@ -37,11 +37,20 @@ class Event(StrEnum):
 
 def _new(moment: Moment) -> str | None:
     rollout, now = moment.rollout, moment.situation
-    if now.course is None or now.undone or now.newest in (0, now.stable) or not now.stable:
+    if not _can_begin(now):
         return None
     if rollout is not None and rollout.revision == now.newest and not rollout.left and rollout.state in _FINAL:
         return None
     return f"revision {now.newest} is to take over from revision {now.stable}"
+
+
+def _can_begin(now: Situation) -> bool:
+    """Whether there is a revision to go to, one to come from, and a way."""
+    return now.course is not None and not now.undone and now.newest not in (0, now.stable) and now.stable != 0
+
+
+def _retry(moment: Moment) -> str | None:
+    return _asked(Verb.RETRY, "it was asked for again")(moment) if _can_begin(moment.situation) else None
 
 
 _FINAL = (State.SUCCEEDED, State.ROLLED_BACK, State.FAILED)
@@ -60,7 +69,7 @@ def _superseded(moment: Moment) -> str | None:
 
 
 def _asked(verb: Verb, sentence: str, *, answers: bool = False) -> Callable[[Moment], str | None]:
-    """``answers``: only once the new revision can answer; the wish waits for that."""
+    """``answers``: only once the new revision can answer; the wish waits for that, where it means something."""
 
     def happens(moment: Moment) -> str | None:
         command = moment.command
@@ -87,6 +96,8 @@ def _passed(moment: Moment) -> str | None:
         return f"revision {rollout.revision} is ready"
     said = "; ".join(verdict.sentence for verdict in moment.verdicts)
     if rollout.state is State.GOLDEN:
+        if course.golden is None:
+            return "the spec has no golden requests any more"
         return said if moment.verdicts and _all_pass(moment) else None
     if moment.waited < moment.hold.least:
         return None
@@ -115,7 +126,7 @@ def _late(moment: Moment) -> str | None:
 
 def _full(moment: Moment) -> str | None:
     now, rollout = moment.situation, moment.going
-    if now.full or (rollout.revision in now.ready and now.stable not in now.ready):
+    if rollout.revision in now.ready and (now.full or now.stable not in now.ready):
         return f"revision {rollout.revision} has all of the traffic"
     return None
 
@@ -129,7 +140,7 @@ def _back(moment: Moment) -> str | None:
 
 HAPPENS: Mapping[Event, Callable[[Moment], str | None]] = {
     Event.NEW: _new,
-    Event.RETRY: _asked(Verb.RETRY, "it was asked for again"),
+    Event.RETRY: _retry,
     Event.BEGIN: lambda moment: f"replicas of revision {moment.going.revision} are started",
     Event.SUPERSEDED: _superseded,
     Event.ABORT: _asked(Verb.ABORT, "it was aborted by hand"),

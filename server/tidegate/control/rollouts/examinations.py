@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Hashable, Mapping
+from math import isfinite
 from typing import Generic, TypeVar
 
 import msgspec
@@ -83,7 +84,7 @@ class Examinations(Generic[N]):
 
     async def _find(self, name: N, examine: Examine) -> None:
         try:
-            verdict = await self._verdict(examine)
+            verdict = finite(await self._verdict(examine))
             self._found.setdefault(name, {})[examine.key] = Examined(verdict, self._clock())
         finally:
             del self._tasks[name, examine.key]
@@ -102,3 +103,9 @@ class Examinations(Generic[N]):
         except Exception:
             log.exception("unexpected error in an examination of %s", examine.canary)
             return Verdict(name, Outcome.NO_DATA, f"{name}: it could not be carried out; the log says why")
+
+
+def finite(verdict: Verdict) -> Verdict:
+    """Without numbers that JSON cannot have (a metric without samples is NaN): verdicts are written down."""
+    numbers = {name: number for name, number in verdict.numbers.items() if isfinite(number)}
+    return msgspec.structs.replace(verdict, numbers=numbers)

@@ -83,6 +83,8 @@ class Row(msgspec.Struct, frozen=True):
 TRIED = (S.GOLDEN, S.SHADOW, S.STEP)
 """States in which the new revision is judged before it goes on."""
 MOVING = (S.WARMING, *TRIED, S.PROMOTING)
+_WHILE_STOPPED = (Event.NEW, Event.RETRY, Event.SUPERSEDED, Event.ABORT, Event.PAUSE, Event.RESUME, Event.BACK)
+"""Nothing goes forward while nothing runs."""
 
 TABLE: tuple[Row, ...] = (
     Row((None, *ENDED), Event.NEW, S.PENDING, effect=Effect.BEGIN),
@@ -96,17 +98,16 @@ TABLE: tuple[Row, ...] = (
     Row(MOVING, Event.PAUSE, S.PAUSED, effect=Effect.REMEMBER),
     *(Row((S.PAUSED,), Event.RESUME, state, _was(state), Effect.ENTER) for state in MOVING),
     Row((S.WARMING, *TRIED, S.PAUSED), Event.PROMOTE_FULL, S.PROMOTING),
-    *(
-        row
-        for sources, event in (((S.WARMING, *TRIED), Event.PASSED), ((*TRIED, S.PAUSED), Event.PROMOTE))
-        for row in (
-            Row(sources, event, S.GOLDEN, GOLDEN_NEXT, Effect.ENTER),
-            Row(sources, event, S.SHADOW, SHADOW_NEXT, Effect.ENTER),
-            Row(sources, event, S.STEP, STEPS_NEXT, Effect.FIRST_STEP),
-            Row(sources, event, S.STEP, ANOTHER_STEP, Effect.NEXT_STEP),
-            Row(sources, event, S.PROMOTING),
-        )
-    ),
+    Row((S.WARMING,), Event.PASSED, S.GOLDEN, GOLDEN_NEXT, Effect.ENTER),
+    Row((S.WARMING, S.GOLDEN), Event.PASSED, S.SHADOW, SHADOW_NEXT, Effect.ENTER),
+    Row((S.WARMING, S.GOLDEN, S.SHADOW), Event.PASSED, S.STEP, STEPS_NEXT, Effect.FIRST_STEP),
+    Row((S.STEP,), Event.PASSED, S.STEP, ANOTHER_STEP, Effect.NEXT_STEP),
+    Row((S.WARMING, *TRIED), Event.PASSED, S.PROMOTING),
+    Row((S.PAUSED,), Event.PROMOTE, S.GOLDEN, GOLDEN_NEXT, Effect.ENTER),
+    Row((S.GOLDEN, S.PAUSED), Event.PROMOTE, S.SHADOW, SHADOW_NEXT, Effect.ENTER),
+    Row((S.GOLDEN, S.SHADOW, S.PAUSED), Event.PROMOTE, S.STEP, STEPS_NEXT, Effect.FIRST_STEP),
+    Row((S.STEP, S.PAUSED), Event.PROMOTE, S.STEP, ANOTHER_STEP, Effect.NEXT_STEP),
+    Row((*TRIED, S.PAUSED), Event.PROMOTE, S.PROMOTING),
     Row(MOVING, Event.LATE, S.PAUSED, LATE_PAUSES, Effect.REMEMBER),
     Row(MOVING, Event.LATE, S.ABORTING, LATE_ROLLS_BACK, Effect.GIVE_BACK),
     Row((S.PENDING,), Event.BEGIN, S.WARMING, effect=Effect.ENTER),
@@ -121,10 +122,10 @@ def advance(rollout: Rollout | None, situation: Situation, now: float, judge: Ju
     It goes through as many states as it can at once, and stops where one ends: a rollout that has ended is written down
     before the next begins.
     """
-    rollout = _counted(rollout, situation)
+    rollout = _counted(rollout, situation, now)
     for _ in State:  # no more than that: each state on the way forward is met once, and a step at its next look
         moment = _moment(rollout, situation, now, judge)
-        found = _next(moment)
+        found = fitting(moment)
         if found is None:
             break
         rollout = _moved(moment, *found)
@@ -133,15 +134,13 @@ def advance(rollout: Rollout | None, situation: Situation, now: float, judge: Ju
     return _settled(rollout, situation, now, judge)
 
 
-def _next(moment: Moment) -> tuple[Row, str] | None:
-    """The row that counts, and what happened."""
+def fitting(moment: Moment) -> tuple[Row, str] | None:
+    """The row that counts, and what happened in a sentence; None where it stays as it is."""
     state = moment.rollout.state if moment.rollout else None
-    if moment.situation.stopped and state not in (S.PENDING, S.ABORTING, *ENDED):
-        rows: tuple[Row, ...] = tuple(row for row in TABLE if row.event in (Event.SUPERSEDED, Event.ABORT))
-    else:
-        rows = TABLE
-    for row in rows:
-        if state in row.sources and (said := HAPPENS[row.event](moment)) is not None and row.guard.holds(moment):
+    for row in TABLE:
+        if state not in row.sources or (moment.situation.stopped and row.event not in _WHILE_STOPPED):
+            continue
+        if (said := HAPPENS[row.event](moment)) is not None and row.guard.holds(moment):
             return row, said
     return None
 
@@ -151,20 +150,30 @@ def _moment(rollout: Rollout | None, situation: Situation, now: float, judge: Ju
     return Moment(rollout, situation, verdicts, now)
 
 
-def _counted(rollout: Rollout | None, situation: Situation) -> Rollout | None:
-    """With what was seen since the last look, and the weight that its step has by now."""
-    course = situation.course
+def _counted(rollout: Rollout | None, situation: Situation, now: float) -> Rollout | None:
+    """With what was seen since the last look, the weight that its step has by now, and the time that counts."""
+    replace = msgspec.structs.replace
     if rollout is None:
         return None
     if rollout.ended:
-        left = rollout.left or (situation.newest != 0 and situation.newest != rollout.revision)
-        return msgspec.structs.replace(rollout, left=left) if left != rollout.left else rollout
+        return replace(rollout, left=rollout.left or _left(rollout, situation))
+    if rollout.stood_still and not situation.stopped:
+        rollout = replace(rollout, since=now)  # no time of its phase has passed in which it could be tried
+    rollout, course = replace(rollout, stood_still=situation.stopped), situation.course
     if course is None:
         return rollout
     step = min(rollout.step, max(len(course.weights) - 1, 0))  # steps may have been taken away
-    weight = course.weights[step] if rollout.at is S.STEP and course.weights else rollout.weight
-    evidence = plus(rollout.evidence, situation.counted)
-    return msgspec.structs.replace(rollout, step=step, weight=weight, evidence=evidence)
+    if rollout.at is S.STEP and course.weights and course.weights[step] != rollout.weight:
+        # Somebody edits its steps: what was counted was under another weight.
+        return replace(rollout, step=step, weight=course.weights[step], evidence=Evidence(), renewed=now)
+    return replace(rollout, step=step, evidence=plus(rollout.evidence, situation.counted))
+
+
+def _left(rollout: Rollout, situation: Situation) -> bool:
+    """Whether the spec has left the revision of a rollout that is over, or what it came to was taken back."""
+    if situation.newest not in (0, rollout.revision):
+        return True
+    return rollout.state is S.SUCCEEDED and situation.stable not in (0, rollout.revision)
 
 
 def _moved(moment: Moment, row: Row, said: str) -> Rollout:
@@ -197,6 +206,7 @@ def _begun(moment: Moment) -> Rollout:
         began=moment.now,
         since=moment.now,
         command=str(now.command) if now.command else "",  # what was asked of the one before is no wish for this one
+        stood_still=now.stopped,
     )
 
 
@@ -221,7 +231,14 @@ def _settled(rollout: Rollout | None, situation: Situation, now: float, judge: J
     if not rollout.ended:
         rollout = msgspec.structs.replace(rollout, verdicts=judged(rollout, situation, judge))
     command = situation.command
-    waits = command is not None and command.verb is Verb.PROMOTE_FULL and rollout.state in (S.PENDING, S.WARMING)
-    if command is None or waits or str(command) == rollout.command:
+    if command is None or str(command) == rollout.command or _waits(rollout, command.verb, situation):
         return rollout
     return msgspec.structs.replace(rollout, command=str(command))
+
+
+def _waits(rollout: Rollout, verb: Verb, situation: Situation) -> bool:
+    """Whether a wish waits for the new revision, which cannot answer yet."""
+    if rollout.state is S.PENDING:
+        return verb is not Verb.RETRY
+    sources = {Verb.PROMOTE: (*TRIED, S.PAUSED), Verb.PROMOTE_FULL: (S.WARMING, *TRIED, S.PAUSED)}
+    return rollout.state in sources.get(verb, ()) and rollout.revision not in situation.ready

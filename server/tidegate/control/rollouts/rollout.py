@@ -60,7 +60,10 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     command: str = ""
     """What was asked last and was carried out, or passed over."""
     left: bool = False
-    """Whether the spec has meant another revision since it ended: if it means this one again, that is a new rollout."""
+    """Whether the spec has meant another revision since it ended, or another one became the stable one: if the spec
+    means this one again, that is a new rollout."""
+    stood_still: bool = False
+    """Whether its service was stopped at the last look: no time passes for it."""
     count: int = 0
     """Transitions so far."""
     transitions: tuple[Transition, ...] = ()

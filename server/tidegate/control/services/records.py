@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from tidegate.protocol.errors import ResourceExists, ResourceNotFound
+from tidegate.protocol.errors import ResourceConflict, ResourceExists, ResourceNotFound
 from tidegate.resources.document import Document, Key, key_of, same
 from tidegate.resources.selector import parse_selector
 from tidegate.resources.store import Query, Store
 
 REMEMBERED = 4096
+TRIES = 5
+"""For somebody else may write or delete a record between its being read and written."""
 
 
 class Records:
@@ -32,12 +34,20 @@ class Records:
         key = key_of(document)
         if same(self._written.get(key), document):
             return
-        stored = await self._stored(key, document)
-        if not same(stored.get("status"), document["status"]):
-            await self._store.replace_status({**stored, "status": document["status"]})
+        for _ in range(TRIES):
+            with suppress(ResourceConflict, ResourceNotFound):
+                await self._replace(key, document)
+                break
+        else:
+            return  # the next look tries again, if there is one: nobody waits for a record
         if len(self._written) >= REMEMBERED:
             self._written.clear()
         self._written[key] = document
+
+    async def _replace(self, key: Key, document: Document) -> None:
+        stored = await self._stored(key, document)
+        if not same(stored.get("status"), document["status"]):
+            await self._store.replace_status({**stored, "status": document["status"]})
 
     async def _stored(self, key: Key, document: Document) -> Document:
         with suppress(ResourceNotFound):

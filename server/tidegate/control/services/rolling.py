@@ -68,28 +68,29 @@ def situation_of(
 
 
 def rolled(before: Rollout | None, situation: Situation, reports: Reports, now: float) -> Rollout | None:
-    """The rollout after this look."""
-    rollout = advance(
-        before, situation, now, lambda evidence, settings, shadow: judge(evidence, settings, shadow=shadow)
-    )
+    """The rollout after this look. One that has ended is told of before another takes its place."""
     number, told = reports.told
-    if rollout is not None and rollout.number == number and told > rollout.told:
-        rollout = msgspec.structs.replace(rollout, told=told)
-    return rollout
+    if before is not None and before.number == number and told > before.told:
+        before = msgspec.structs.replace(before, told=told)
+    if before is not None and before.ended and before.told < before.count:
+        return before
+    return advance(before, situation, now, lambda evidence, settings, shadow: judge(evidence, settings, shadow=shadow))
 
 
 def rejected(rollout: Rollout | None, situation: Situation) -> bool:
     """Whether the newest revision was rejected, and nothing has changed since that would let it try again."""
     if rollout is None or situation.course is None or situation.undone or rollout.left:
         return False
-    return rollout.rejected and rollout.revision == situation.newest
+    return rollout.rejected and rollout.revision == situation.newest != situation.stable
 
 
 def takes_over(rollout: Rollout | None, situation: Situation) -> bool:
     """Whether the newest revision is the stable one once it is ready."""
     if situation.course is None or situation.undone:
         return True
-    return rollout is not None and rollout.state is State.SUCCEEDED and rollout.revision == situation.newest
+    if rollout is None or rollout.left:
+        return False
+    return rollout.state is State.SUCCEEDED and rollout.revision == situation.newest
 
 
 def shown(rollout: Rollout | None, stored: Rollout | None, now: float, every: float) -> Rollout | None:
@@ -100,7 +101,7 @@ def shown(rollout: Rollout | None, stored: Rollout | None, now: float, every: fl
         return msgspec.structs.replace(rollout, reported=now)
     was = msgspec.structs.replace(rollout, evidence=stored.evidence, verdicts=stored.verdicts, reported=stored.reported)
     same = (rollout.evidence, rollout.verdicts) == (stored.evidence, stored.verdicts)
-    return was if same or now - stored.reported < every else msgspec.structs.replace(rollout, reported=now)
+    return was if same or 0 <= now - stored.reported < every else msgspec.structs.replace(rollout, reported=now)
 
 
 def examinations(
