@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tidegate.cli.waiting import Deadline
     from tidegate.client.resource_calls import Document
 
+PATIENCE = "5m"
+"""For how long what is no rollout is waited for."""
 FILES = Parameter(alias="-f", negative=(), show_default=False, show_env_var=False, allow_leading_hyphen=True)
 """How a command is given manifests."""
 
@@ -25,7 +27,7 @@ def apply(
     dry_run: Annotated[Literal["none", "client", "server"], Parameter()] = "none",
     force_conflicts: Annotated[bool, Parameter(negative=())] = False,
     wait: Annotated[bool, Parameter(negative=())] = False,
-    timeout: str = "5m",
+    timeout: Annotated[str, Parameter(show_default=False)] = "",
     target: Target = HERE,
 ) -> int:
     """Make resources as manifests describe them; fields that others have set are let be.
@@ -39,22 +41,26 @@ def apply(
     force_conflicts
         Take over fields that somebody else has set.
     wait
-        Wait until the services are ready; ends with 3 when they are not in time.
+        Wait until the services are ready, and what they changed is rolled out; ends with 3 when they are not in time,
+        or paused, with 1 when a change was rolled back.
     timeout
-        How long: 30s, 5m, or seconds.
+        How long: 30s, 5m, or seconds. Without it 5m, and as long as it takes while a rollout goes on.
     """
     from tidegate.cli.manifests import read_objects
     from tidegate.cli.waiting import parse_deadline
     from tidegate.client import ServerUnreachable
     from tidegate.protocol.errors import TidegateError, Unauthenticated
 
-    deadline = parse_deadline(timeout)
+    deadline = parse_deadline(timeout or PATIENCE)
     with connect(target) as session:
         objects = read_objects(session, filename)
         failed = 0
         for each in objects:
             try:
-                print(f"{each.label} {_apply(session, each, dry_run, force_conflicts)}", flush=True)
+                done = _apply(session, each, dry_run, force_conflicts)
+                print(f"{each.label} {done}", flush=True)
+                if done in ("created", "configured") and goes_by_steps(each.document) and not wait:
+                    print(_follow_hint(session, each), file=sys.stderr)
             except (ServerUnreachable, Unauthenticated):  # so will it be with the rest
                 raise
             except TidegateError as error:
@@ -63,7 +69,7 @@ def apply(
         if failed:
             raise Failure(f"{failed} of {len(objects)} resource{'s' * (len(objects) > 1)} not applied", _hint(objects))
         if wait and dry_run == "none":
-            _wait(session, objects, deadline)
+            _wait(session, objects, deadline, patient=not timeout)
     return Exit.GOOD
 
 
@@ -127,13 +133,32 @@ def _hint(objects: list[Object]) -> str:
     return "the others were" if len(objects) > 1 else ""
 
 
-def _wait(session: Session, objects: list[Object], deadline: Deadline) -> None:
+def goes_by_steps(document: Document) -> bool:
+    """Whether it is a service whose changes take over by a rollout, and not at once."""
+    from tidegate.cli.rollouts import strategy_of
+
+    return document.get("kind") == "ModelService" and strategy_of(document) != "immediate"
+
+
+def _follow_hint(session: Session, each: Object) -> str:
+    where = f" -n {each.namespace}" if session.named else ""
+    return f"hint: `tidegate rollout status {each.name}{where}` shows how it is rolled out"
+
+
+def _wait(session: Session, objects: list[Object], deadline: Deadline, *, patient: bool) -> None:
+    from tidegate.cli.following import follow, told_of
     from tidegate.cli.goals import Condition
     from tidegate.cli.kinds import SERVICES
+    from tidegate.cli.screens import Printed
     from tidegate.cli.waiting import wait_for
 
     for each in objects:
-        if each.kind.kind in SERVICES:
-            here = Session(session.resources, session.server, each.namespace, session.named)
-            wait_for(here, each.kind, each.name, Condition("Ready"), deadline)
-            print(f"{each.label} ready", flush=True)
+        if each.kind.kind not in SERVICES:
+            continue
+        here = Session(session.resources, session.server, each.namespace, session.named)
+        if goes_by_steps(each.document):
+            shows = Printed(sys.stderr, told_of(each.kind, each.name))
+            judgement = follow(here, each.kind, each.name, deadline, shows, patient=patient)
+            print(f"{each.label} rolled out: {judgement.verdict.told}", flush=True)
+        wait_for(here, each.kind, each.name, Condition("Ready"), deadline)
+        print(f"{each.label} ready", flush=True)

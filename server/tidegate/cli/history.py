@@ -39,7 +39,7 @@ def of_service(revisions: Sequence[Document], service: Document) -> list[Documen
 
 def traffic_of(service: Document) -> dict[str, int]:
     """The per cent of the traffic that each revision has, by their names."""
-    told = _predictor(service).get("traffic") or ()
+    told = predictor_of(service).get("traffic") or ()
     return {str(each.get("revisionName")): each.get("percent") or 0 for each in told if isinstance(each, dict)}
 
 
@@ -112,7 +112,7 @@ def changes(before: Any, after: Any, path: str = "") -> Iterator[Change]:
 def _previous(service: Document, revisions: Sequence[Document]) -> int | None:
     stable = [each for each in revisions if not each["spec"].get("track")]
     numbers = {each["metadata"]["name"]: number_of(each) for each in stable}
-    predictor = _predictor(service)
+    predictor = predictor_of(service)
     now = numbers.get(predictor.get("latestCreatedRevision"), max(numbers.values(), default=0))
     for field in ("latestRolledoutRevision", "previousRolledoutRevision"):
         before = numbers.get(predictor.get(field))
@@ -121,6 +121,7 @@ def _previous(service: Document, revisions: Sequence[Document]) -> int | None:
     return max((number for number in numbers.values() if number < now), default=None)
 
 
-def _predictor(service: Document) -> Document:
+def predictor_of(service: Document) -> Document:
+    """What its status tells of the predictor."""
     found = ((service.get("status") or {}).get("components") or {}).get("predictor")
     return found if isinstance(found, dict) else {}

@@ -101,15 +101,38 @@ It stays at that until spec.predictor.replicas is taken away.
 
     tidegate scale iris --replicas 3
 """,
-    "rollout history": """Show the revisions of a service that are kept.
+    "rollout history": """Show the revisions of a service that are kept, and how they came: the rollouts that it had.
 
     tidegate rollout history iris
 """,
     "rollout status": """Show how far a change of a service is, and wait until it is done.
 
-Ends with 3 when it is not in time, with 1 when it cannot be.
+In a terminal a rollout is redrawn in place: its steps, verdicts, what comes next and when; in a pipe there is a line
+for each change. Ends with 3 when it is not in time or is paused, with 1 when it cannot be or was rolled back.
 
     tidegate rollout status iris
+""",
+    "rollout promote": """Have a rollout take its next step now, whatever the analysis says by now; a paused one, too.
+
+    tidegate rollout promote iris --full
+""",
+    "rollout pause": """Have a rollout stay as it is: its share of the traffic, and its replicas.
+
+    tidegate rollout pause iris
+""",
+    "rollout resume": """Have a paused rollout go on.
+
+    tidegate rollout resume iris
+""",
+    "rollout abort": """Have a rollout go back: the revision before has all of the traffic again.
+
+What the manifest says stays; `rollout undo` changes that, too.
+
+    tidegate rollout abort iris
+""",
+    "rollout retry": """Begin the rollout of a revision again that was rolled back or has failed.
+
+    tidegate rollout retry iris
 """,
     "rollout undo": """Go back to an earlier revision of a service: to its model, and to the settings that it had.
 

@@ -1,15 +1,16 @@
-"""``tidegate rollout``: the revisions of a service, and the way back to one."""
+"""``tidegate rollout``: the revisions of a service, how a new one takes over, and the way back to one."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.steering import abort, pause, promote, resume, retry
 from tidegate.cli.target import HERE, Session, Target, connect
 
 if TYPE_CHECKING:
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from tidegate.client.resource_calls import Document
     from tidegate.client.resource_type import ResourceType
 
+__all__ = ["abort", "history", "pause", "promote", "restart", "resume", "retry", "status", "undo"]
+
+PATIENCE = "5m"
+"""For how long what is no rollout is waited for."""
 ATTEMPTS = 5
 """Writes of an undo, each after a new look at a service that somebody else has changed meanwhile."""
 NAME = Parameter(show_env_var=False)
@@ -30,7 +35,7 @@ def history(
     revision: Annotated[int | None, REVISION] = None,
     target: Target = HERE,
 ) -> None:
-    """Show the revisions of a service that are kept.
+    """Show the revisions of a service that are kept, and how they came: the rollouts that it had.
 
     Parameters
     ----------
@@ -39,21 +44,27 @@ def history(
     revision
         Show what this one is made of.
     """
+    from tidegate.cli import history as revised
+    from tidegate.cli import rollouts as rolled
     from tidegate.cli.documents import dump
-    from tidegate.cli.history import COLUMNS, chosen, rows_of
+    from tidegate.cli.following import rollouts_of
     from tidegate.cli.tables import lines_of
 
     with connect(target) as session:
-        kind, document = _service(session, service)
+        kind, document = service_of(session, service)
         revisions = revisions_of(session, document)
         if revision is not None:
-            found = chosen(document, revisions, revision)
+            found = revised.chosen(document, revisions, revision)
             print(dump({"metadata": {"name": found["metadata"]["name"]}, "spec": found["spec"]}, "yaml"), end="")
             return
         if not revisions:
             print(f"{kind.kind.lower()}/{document['metadata']['name']} has no revision yet", file=sys.stderr)
             return
-        print("\n".join(lines_of(COLUMNS, list(rows_of(document, revisions, time.time())))))
+        now = time.time()
+        lines = lines_of(revised.COLUMNS, list(revised.rows_of(document, revisions, now)))
+        if rollouts := rollouts_of(session, document):
+            lines += ["", *lines_of(rolled.COLUMNS, rolled.rows_of(rollouts, now))]
+        print("\n".join(lines))
 
 
 def status(
@@ -61,12 +72,13 @@ def status(
     /,
     *,
     watch: Annotated[bool, Parameter(alias="-w")] = True,
-    timeout: str = "5m",
+    timeout: Annotated[str, Parameter(show_default=False)] = "",
+    output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
     target: Target = HERE,
 ) -> int:
     """Show how far a change of a service is, and wait until it is done.
 
-    Ends with 3 when it is not in time, with 1 when it cannot be.
+    Ends with 3 when it is not in time or is paused, with 1 when it cannot be or was rolled back.
 
     Parameters
     ----------
@@ -75,27 +87,31 @@ def status(
     watch
         Wait until it is done.
     timeout
-        How long: 30s, 5m, or seconds.
+        How long: 30s, 5m, or seconds. Without it 5m, and as long as it takes while a rollout goes on.
+    output
+        How to write it: json is a line for each change.
     """
+    from tidegate.cli.following import follow, look, told_of
     from tidegate.cli.found import label
-    from tidegate.cli.goals import Verdict
-    from tidegate.cli.history import settled
-    from tidegate.cli.waiting import parse_deadline, wait_until
+    from tidegate.cli.screens import Json, Standing, screen
+    from tidegate.cli.waiting import parse_deadline
 
-    deadline = parse_deadline(timeout)
+    deadline = parse_deadline(timeout or PATIENCE)
     with connect(target) as session:
-        kind, document = _service(session, service)
+        kind, document = service_of(session, service)
         name = document["metadata"]["name"]
-
-        def decide(found: Document | None) -> Verdict:
-            if found is None:
-                raise Failure(f"{label(kind, name)} was deleted")
-            return settled(found)
-
         if watch:
-            document = wait_until(session, kind, name, decide, deadline) or document
-        verdict = decide(document)
-        print(f"{label(kind, name)} {'rolled out' if verdict.met else 'is not rolled out yet'}: {verdict.told}")
+            with screen(output, told_of(kind, name), sys.stdout) as shows:
+                judgement = follow(session, kind, name, deadline, shows, patient=not timeout)
+        else:
+            sight, judgement, events = look(session, kind, name)
+            shows = Json(sys.stdout) if output == "json" else Standing(sys.stdout)
+            shows.show(sight, judgement, events)
+        if judgement.failure is not None:
+            raise judgement.failure
+        verdict = judgement.verdict
+        if output == "text":
+            print(f"{label(kind, name)} {'rolled out' if verdict.met else 'is not rolled out yet'}: {verdict.told}")
         return Exit.GOOD if verdict.met else Exit.NOT_READY
 
 
@@ -140,7 +156,7 @@ def go_back(session: Session, word: str, number: int | None, dry_run: bool) -> l
     attempts = 0
     while True:
         attempts += 1
-        kind, before = _service(session, word)
+        kind, before = service_of(session, word)
         revision = chosen(before, revisions_of(session, before), number)
         wished = undone(before, revision)
         differences = list(changes(before["spec"], wished["spec"], "spec"))
@@ -182,14 +198,19 @@ def restart(service: Annotated[str, NAME], /, *, target: Target = HERE) -> None:
     from tidegate.resources.revision import RESTARTED_AT, timestamp
 
     with connect(target) as session:
-        kind, document = _service(session, service)
+        kind, document = service_of(session, service)
         name = document["metadata"]["name"]
         patch = {"metadata": {"annotations": {RESTARTED_AT: timestamp(time.time())}}}
         session.resources.patch(kind, name, patch, space(session, kind))
         print(f"{label(kind, name)} restarted")
 
 
-def _service(session: Session, word: str) -> tuple[ResourceType, Document]:
+def service_of(session: Session, word: str) -> tuple[ResourceType, Document]:
+    """The service that a person means.
+
+    Raises:
+        Failure: there is none, or it is something else.
+    """
     from tidegate.cli.found import fetch, meant
     from tidegate.cli.kinds import SERVICES, read_names
 

@@ -74,6 +74,11 @@ def wait_until(session: Session, kind: ResourceType, name: str, decide: Judge, d
     try:
         return session.resources.wait(kind, name, space(session, kind), met, timeout=deadline.remaining)
     except DeadlineExceeded as error:
-        cause = f"{kind.kind.lower()}/{shown(name)} was not as wanted within {deadline.seconds:g} s: {told}"
-        hint = f"`tidegate describe {kind.kind.lower()}/{shown(name)}` tells more"
-        raise Failure(cause, hint, Exit.NOT_READY) from error
+        raise late(kind, name, deadline, told) from error
+
+
+def late(kind: ResourceType, name: str, deadline: Deadline, told: str) -> Failure:
+    """What is said where something is not in time; ``told`` is how it is instead."""
+    named = f"{kind.kind.lower()}/{shown(name)}"
+    cause = f"{named} was not as wanted within {deadline.seconds:g} s: {told}"
+    return Failure(cause, f"`tidegate describe {named}` tells more", Exit.NOT_READY)

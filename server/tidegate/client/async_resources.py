@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -167,6 +167,35 @@ class AsyncResources:
             seconds = pause(self._settings.retries, failures)
             away += seconds
             await asyncio.sleep(seconds)
+
+    async def together(
+        self, watched: Sequence[tuple[ResourceType, Selection, Listing]], *, tick: float
+    ) -> AsyncGenerator[Sequence[tuple[ResourceType, ResourceChange]], None]:
+        """What changes of several kinds after their lists, as it comes; and nothing every ``tick`` seconds in which
+        nothing does, for whoever looks at the clock. Each is a watch as above, and raises as that."""
+        coming: asyncio.Queue[tuple[ResourceType, ResourceChange]] = asyncio.Queue(PAGE)
+
+        async def read(kind: ResourceType, selection: Selection, since: Listing) -> None:
+            async with aclosing(self.watch(kind, selection, since=since)) as changes:
+                async for change in changes:
+                    await coming.put((kind, change))
+
+        tasks = [asyncio.create_task(read(*each), name=f"watch {each[0].kind}") for each in watched]
+        try:
+            while True:
+                for ended in (task for task in tasks if task.done()):
+                    ended.result()  # which raises: a watch has no other end
+                found = []
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(tick):
+                        found.append(await coming.get())
+                while not coming.empty():
+                    found.append(coming.get_nowait())
+                yield found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(
         self,

@@ -35,6 +35,7 @@ class Resources(Threaded[AsyncResources]):
     page = blocking(AsyncResources.page)
     list = blocking(AsyncResources.list)
     watch = iterating(AsyncResources.watch)
+    together = iterating(AsyncResources.together)
     wait = blocking(AsyncResources.wait)
     create = blocking(AsyncResources.create)
     replace = blocking(AsyncResources.replace)
