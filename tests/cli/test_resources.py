@@ -20,10 +20,15 @@ from tidegate.cli.main import run
 from tidegate.cli.rollout import go_back
 from tidegate.cli.target import Session
 from tidegate.client import Resources, Selection
+from tidegate.control.notifications.courier import Courier
+from tidegate.control.notifications.trial import Trial
+from tidegate.outgoing.settings import OutgoingSettings
 from tidegate.protocol.errors import ResourceConflict
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import Severity
 from tidegate.testing.admin import Administered
+from tidegate.testing.channels import SLACK_URL, MemorySecrets, Receiver
+from tidegate.testing.stores import occurrence
 
 Told = Callable[..., tuple[str, str]]
 IRIS = """\
@@ -529,6 +534,45 @@ def test_restart_writes_when(server: Administered, told: Told) -> None:
     assert told("rollout", "restart", "iris")[0] == "modelservice.tidegate.dev/iris restarted\n"
     assert stored(server)["metadata"]["annotations"]["tidegate.dev/restartedAt"].endswith("Z")
     assert told("apply", "-f", "iris.yaml")[0].endswith("unchanged\n")
+
+
+def test_occurrences_are_printed_as_cloud_events(server: Administered, told: Told) -> None:
+    """A line of JSON for each, of all or of one resource, more than a page of them."""
+    for number in range(501):
+        about = Key(GroupKind("tidegate.dev", "ModelService"), "default", "iris" if number % 100 else "rose")
+        server.call(server.store.tell(occurrence(str(number), about=about)))
+    lines = told("events", "-o", "cloudevents")[0].splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [str(number) for number in range(501)]
+    lines = told("events", "rose", "-o", "cloudevents")[0].splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [str(number) for number in range(0, 501, 100)]
+    assert told("events", "isvc/rose", "-o", "cloudevents")[0] == ""
+
+
+def test_a_trial_shows_what_came_of_each_channel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a table; the command ends with 1 unless all have taken it."""
+    receiver = Receiver()
+    courier = Courier(MemorySecrets({("default", "team"): SLACK_URL}), OutgoingSettings(), receiver)
+    with Administered.start(tmp_path / "other", ready=False, trial=lambda store: Trial(store, courier)) as server:
+        monkeypatch.setenv("TIDEGATE_SERVER", server.url)
+        channels = [{"slack": {"secretRef": "team"}}, {"teams": {"secretRef": "none"}}]
+        server.create(yaml.safe_load(IRIS.replace("{name: iris}", "{name: iris, namespace: default}", 1)))
+        document = stored(server)
+        document["spec"]["notify"] = channels
+        server.call(server.store.replace(document))
+        assert run(["notify", "test", "iris"]) == 1
+        assert capsys.readouterr().out.splitlines() == [
+            "CHANNEL   NAME                       OUTCOME     MESSAGE",
+            "0         slack by the secret team   delivered   it answered 200",
+            "1         teams by the secret none   failed      there is no secret 'default/none'",
+        ]
+        assert run(["notify", "test", "msvc/iris", "--channel", "0"]) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 2
+        assert run(["notify", "test", "isvc/iris"]) == 2
+        assert "is no ModelService" in capsys.readouterr().err
+        assert run(["notify", "test", "iris", "--channel", "2"]) == 1
+        assert "there is no 2: the first is 0" in capsys.readouterr().err
 
 
 def test_events_are_told(server: Administered, told: Told) -> None:

@@ -22,6 +22,7 @@ from tidegate.client import (
     ServerUnreachable,
 )
 from tidegate.client.http_calls import HttpAnswer, HttpMessage
+from tidegate.control.notifications.trial import Tried
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     FieldConflict,
@@ -33,6 +34,7 @@ from tidegate.protocol.errors import (
 from tidegate.resources.document import Document
 from tidegate.testing.admin import Administered
 from tidegate.testing.clock import run_virtual
+from tidegate.testing.stores import key, occurrence
 
 SERVICES = ResourceType("tidegate.dev", "v1", "modelservices", "ModelService")
 Spec = dict[str, Any]
@@ -158,6 +160,64 @@ def test_events_are_told_in_their_order(server: Administered, resources: Any) ->
     server.tell(rose, "Began", "it begins, too")
     assert [each["message"] for each in resources.events("default", kind="ModelService", name="iris")] == ["it begins"]
     assert len(resources.events("default")) == 2
+
+
+def tell(server: Administered, *names: str, **fields: Any) -> None:
+    for name in names:
+        server.call(server.store.tell(occurrence(name, **fields)))
+
+
+def test_occurrences_are_cloud_events(server: Administered, resources: Any) -> None:
+    """All that is kept, the last of them, or what came after one."""
+    tell(server, *"abc")
+    tell(server, "x", about=key(namespace="other"))
+    told = resources.occurrences("default")
+    assert [(each["id"], each["type"]) for each in told] == [(name, "dev.tidegate.rollout.succeeded") for name in "abc"]
+    assert [each["id"] for each in resources.occurrences(tail=2)] == ["c", "x"]
+    assert [each["id"] for each in resources.occurrences("default", since=told[0]["sequence"])] == ["b", "c"]
+    assert [each["id"] for each in resources.occurrences("default", limit=1)] == ["a"]
+
+
+def test_occurrences_are_followed(server: Administered) -> None:
+    """What is kept, page by page, then what comes; after a tail of 0 only that."""
+    tell(server, *map(str, range(501)))
+    with Resources(server.url) as client, closing(client.follow_occurrences("default")) as following:
+        assert [next(following)["id"] for _ in range(501)] == [str(number) for number in range(501)]
+        tell(server, "x", about=key(namespace="other"))
+        tell(server, "later")
+        assert next(following)["id"] == "later"
+    with Resources(server.url) as client, closing(client.follow_occurrences(tail=2)) as following:
+        assert [next(following)["id"] for _ in range(2)] == ["x", "later"]
+
+
+def test_a_stream_of_occurrences_goes_on_where_it_was(tmp_path: Path) -> None:
+    """Over a restart of the server: nothing twice, nothing missing."""
+    with Administered.start(tmp_path / "state", ready=False) as server:
+        tell(server, "a")
+        port = server.server.port
+        client = Resources(server.url)
+        following = client.follow_occurrences()
+        assert next(following)["id"] == "a"
+    with Administered.start(tmp_path / "state", ready=False, port=port) as server:
+        tell(server, "b", "c")
+        assert [next(following)["id"] for _ in range(2)] == ["b", "c"]
+        following.close()
+        client.close()
+
+
+def test_a_trial_tells_of_each_channel(tmp_path: Path) -> None:
+    """As the server found it."""
+
+    class Tries:
+        async def try_channels(self, namespace: str, service: str, channel: int | None = None) -> list[Tried]:
+            return [Tried(channel or 0, f"{namespace}/{service}", "failed", "it answered 404")]
+
+    with (
+        Administered.start(tmp_path / "state", ready=False, trial=lambda store: Tries()) as server,
+        Resources(server.url) as client,
+    ):
+        [tried] = client.try_channels("iris", "n", 2)
+        assert (tried.channel, tried.name, tried.outcome, tried.message) == (2, "n/iris", "failed", "it answered 404")
 
 
 def test_waiting_ends_when_it_is_so(server: Administered, resources: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from tidegate.cli.target import HERE, Target, connect
+from tidegate.cli.target import HERE, Session, Target, connect
 
 if TYPE_CHECKING:
     from tidegate.client.resource_calls import Document
@@ -23,7 +23,7 @@ def events(
     *,
     all_namespaces: Annotated[bool, Parameter(alias="-A", negative=())] = False,
     watch: Annotated[bool, Parameter(alias="-w", negative=())] = False,
-    output: Annotated[Literal["table", "json", "yaml"], Parameter(alias="-o")] = "table",
+    output: Annotated[Literal["table", "json", "yaml", "cloudevents"], Parameter(alias="-o")] = "table",
     target: Target = HERE,
 ) -> None:
     """Show what was told about resources, the latest last.
@@ -37,7 +37,7 @@ def events(
     watch
         Go on with what is told.
     output
-        How to write it.
+        How to write it; cloudevents are the occurrences behind it, a line of JSON for each.
     """
     from tidegate.cli.documents import as_list, dump
     from tidegate.cli.found import meant
@@ -50,6 +50,9 @@ def events(
             named = meant(session, [resource], read_names)[0]
             kind, name = named.kind.kind if named.kind else "", named.name
         where = "" if all_namespaces else session.namespace
+        if output == "cloudevents":
+            _print_occurrences(session, where, kind, name, watch)
+            return
         if not watch:
             told = session.resources.events(where, kind=kind, name=name)
             if output != "table":
@@ -70,6 +73,29 @@ def events(
                     print(layout.line(_row(each, all_namespaces, time.time())), flush=True)
                 else:
                     print("---\n" * (output == "yaml") + dump(each, output), end="", flush=True)
+
+
+def _print_occurrences(session: Session, namespace: str, kind: str, name: str, watch: bool) -> None:
+    import msgspec
+
+    def wanted(event: Document) -> bool:
+        data = event.get("data") or {}
+        return kind in ("", data.get("kind")) and name in ("", data.get("name"))
+
+    def show(event: Document) -> None:
+        if wanted(event):
+            print(msgspec.json.encode(event).decode(), flush=watch)
+
+    if not watch:
+        since = ""
+        while part := session.resources.occurrences(namespace, since=since):
+            since = part[-1]["sequence"]
+            for each in part:
+                show(each)
+        return
+    with closing(session.resources.follow_occurrences(namespace)) as following:
+        for each in following:
+            show(each)
 
 
 def rows_of(told: Sequence[Document], now: float) -> list[list[object]]:

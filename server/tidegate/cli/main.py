@@ -148,6 +148,12 @@ Replicas, scaling and labels stay as they are. While that revision still runs, i
 
     tidegate events iris -w
 """,
+    "notify test": """Send a test message to the channels of a service, and show what came of each.
+
+Ends with 1 if one of them did not take it.
+
+    tidegate notify test iris
+""",
     "logs": """Show what the replicas of a service have written, as far as it is kept.
 
     tidegate logs iris --tail 20 -f
@@ -199,6 +205,7 @@ GROUPS = {
     "keys": "Say who may use a server.",
     "models": "Look at models, on disk or being served.",
     "rollout": "The revisions of a service: which there are, how a change goes, and the way back.",
+    "notify": "The channels of a service: Slack, Teams and webhooks, which its manifest names.",
     "config": "Servers by name, and which of them is meant.",
 }
 

@@ -5,7 +5,7 @@ from tidegate.client.answers import ConnectionLost, ServerUnreachable
 from tidegate.client.async_resources import AsyncResources
 from tidegate.client.asynchronous import AsyncClient
 from tidegate.client.blocking import Client
-from tidegate.client.resource_calls import Listing, LogLine, ResourceChange, Selection, Written
+from tidegate.client.resource_calls import Listing, LogLine, ResourceChange, Selection, Tried, Written
 from tidegate.client.resource_type import ResourceType
 from tidegate.client.resources import Resources
 from tidegate.client.result import InferResult
@@ -31,5 +31,6 @@ __all__ = [
     "RetryPolicy",
     "Selection",
     "ServerUnreachable",
+    "Tried",
     "Written",
 ]

@@ -27,6 +27,7 @@ from tidegate.client.resource_calls import (
     ResourceCalls,
     ResourceChange,
     Selection,
+    Tried,
     Written,
     metadata_of,
     version_of,
@@ -330,6 +331,53 @@ class AsyncResources:
                     seen[key] = state
                     yield event
             await asyncio.sleep(interval)
+
+    async def occurrences(
+        self, namespace: str = "", *, since: str = "", tail: int | None = None, limit: int | None = None
+    ) -> Sequence[Document]:
+        """What happened to resources of a namespace, as CloudEvents, the latest last: all that is kept, the last
+        ``tail``, or what came after the ``sequence`` of one of them. At most ``limit``, which is 500 unless it is said.
+
+        ResourceExpired where not all that came after ``since`` is kept.
+        """
+        call = self._calls.occurrences(namespace, since, tail, limit, False)
+        return [event async for event in self._attempts.stream(call, None)]
+
+    async def follow_occurrences(
+        self, namespace: str = "", *, since: str = "", tail: int | None = None
+    ) -> AsyncGenerator[Document, None]:
+        """The same, and then what happens, for ever, each once. A stream that ends is begun again where it was; what
+        the server has forgotten by then is left out. It may be away for the settings' ``timeout``; then the error is
+        raised. With ``tail`` 0 it begins with what happens next.
+        """
+        failures, away = 0, 0.0
+        while part := await self.occurrences(namespace, since=since, tail=tail):
+            for event in part:
+                since = str(event.get("sequence", ""))
+                yield event
+        tail = 0 if tail == 0 and not since else None
+        while True:
+            call = self._calls.occurrences(namespace, since, tail, None, True)
+            try:
+                async with aclosing(self._attempts.stream(call, LONGEST)) as events:
+                    async for event in events:
+                        failures, away = 0, 0.0
+                        since = str(event.get("sequence", since))
+                        yield event
+            except ResourceExpired:
+                since = ""  # all that is kept by now is later than what was read
+            except (ServerUnreachable, Unavailable):
+                if away >= self._settings.timeout:
+                    raise
+            failures += 1
+            seconds = pause(self._settings.retries, failures)
+            away += seconds
+            await asyncio.sleep(seconds)
+
+    async def try_channels(self, name: str, namespace: str, channel: int | None = None) -> Sequence[Tried]:
+        """Send a test message to the channels of a service, or to the one at a position, and tell what came of each. It
+        takes as long as the slowest channel, at most a minute."""
+        return await self._attempts.perform(self._calls.try_channels(name, namespace, channel), 60.0)
 
     def logs(
         self,

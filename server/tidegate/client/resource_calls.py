@@ -79,6 +79,15 @@ class LogLine(msgspec.Struct, frozen=True):
     replica: int
 
 
+class Tried(msgspec.Struct, frozen=True):
+    """What came of a test message: ``channel`` is the position in ``spec.notify``, ``outcome`` delivered or failed."""
+
+    channel: int
+    name: str
+    outcome: str
+    message: str
+
+
 class ResourceCalls:
     """The calls to one server; ``headers`` go with each."""
 
@@ -149,6 +158,24 @@ class ResourceCalls:
             "follow": "true" if follow else "",
         }
         return self._get(path, _read_log, query, accept="application/x-ndjson")
+
+    def occurrences(
+        self, namespace: str, since: str, tail: int | None, limit: int | None, follow: bool
+    ) -> HttpExchange[Document | None]:
+        where = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+        query = {
+            "since": since,
+            "tail": "" if tail is None or since else str(tail),
+            "limit": "" if limit is None else str(limit),
+            "follow": "true" if follow else "",
+        }
+        return self._get(f"/tidegate/v1{where}/cloudevents", _read_occurrence, query, accept="application/x-ndjson")
+
+    def try_channels(self, name: str, namespace: str, channel: int | None) -> HttpExchange[tuple[Tried, ...]]:
+        path = f"/tidegate/v1/namespaces/{quote(namespace, safe='')}/services/{quote(name, safe='')}/notify/test"
+        query = {"channel": "" if channel is None else str(channel)}
+        message = self._message("POST", path, query, {})
+        return Exchange(lambda _: message, _read_tried, idempotent=False)
 
     def version(self) -> HttpExchange[Document]:
         return self._get("/version", _read)
@@ -259,3 +286,19 @@ def _read_log(answer: HttpAnswer) -> LogLine | None:
         return msgspec.convert(document, LogLine)
     except msgspec.ValidationError as error:
         raise InvalidResponse(f"it is no line of a log: {error}") from error
+
+
+def _read_occurrence(answer: HttpAnswer) -> Document | None:
+    document = _read(answer)
+    if document.get("kind") == "Status":
+        raise from_status(document)
+    if document.get("specversion") != "1.0":
+        raise InvalidResponse("it is no CloudEvent, expected specversion 1.0")
+    return document
+
+
+def _read_tried(answer: HttpAnswer) -> tuple[Tried, ...]:
+    try:
+        return msgspec.convert(_read(answer).get("channels"), tuple[Tried, ...])
+    except msgspec.ValidationError as error:
+        raise InvalidResponse(f"it does not tell what came of channels: {error}") from error

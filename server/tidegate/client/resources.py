@@ -45,4 +45,7 @@ class Resources(Threaded[AsyncResources]):
     scale = blocking(AsyncResources.scale)
     events = blocking(AsyncResources.events)
     follow_events = iterating(AsyncResources.follow_events)
+    occurrences = blocking(AsyncResources.occurrences)
+    follow_occurrences = iterating(AsyncResources.follow_occurrences)
+    try_channels = blocking(AsyncResources.try_channels)
     logs = iterating(AsyncResources.logs)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from tidegate.app.admin import AdminServer, AdminSettings, admin_server
+from tidegate.control.api.own import ChannelTrial
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.http.settings import HttpSettings
 from tidegate.identity.authenticator import Authenticator
@@ -43,11 +44,20 @@ class Administered:
         self._thread: threading.Thread
 
     @classmethod
-    def start(cls, directory: Path, *, authenticator: Authenticator | None = None, ready: bool = True) -> Self:
-        """Open it on a free port of the loopback; without ``ready`` nobody writes a status."""
+    def start(
+        cls,
+        directory: Path,
+        *,
+        authenticator: Authenticator | None = None,
+        ready: bool = True,
+        trial: Callable[[Store], ChannelTrial] | None = None,
+        port: int = 0,
+    ) -> Self:
+        """Open it on the loopback, on a free port where none is named; without ``ready`` nobody writes a status.
+        ``trial`` makes who tries channels."""
         admin = cls()
         admin._thread = threading.Thread(
-            target=lambda: asyncio.run(admin._run(directory, authenticator, ready)), name="admin"
+            target=lambda: asyncio.run(admin._run(directory, authenticator, ready, trial, port)), name="admin"
         )
         admin._thread.start()
         if not admin._begun.wait(PATIENCE) or admin._failure is not None:
@@ -90,13 +100,25 @@ class Administered:
         uid = document["metadata"].get("uid", "")
         self.call(self.store.record(key_of(document), uid, severity, reason, message))
 
-    async def _run(self, directory: Path, authenticator: Authenticator | None, ready: bool) -> None:
+    async def _run(
+        self,
+        directory: Path,
+        authenticator: Authenticator | None,
+        ready: bool,
+        trial: Callable[[Store], ChannelTrial] | None,
+        port: int,
+    ) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        settings = AdminSettings(http=HttpSettings(port=0))
+        settings = AdminSettings(http=HttpSettings(port=port))
         try:
             async with await SqliteStore.open(directory) as self.store:
                 self.server = admin_server(
-                    self.store, settings, directory, version="1.2.3", authenticator=authenticator
+                    self.store,
+                    settings,
+                    directory,
+                    version="1.2.3",
+                    authenticator=authenticator,
+                    trial=trial(self.store) if trial else None,
                 )
                 await self.server.start()
                 standing_in = [asyncio.create_task(stand_in(self.store, kind)) for kind in SERVICES if ready]
