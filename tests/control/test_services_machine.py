@@ -62,8 +62,10 @@ class Cut:
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self.done = 0
 
     def step(self) -> None:
+        self.done += 1
         if self.left is not None:
             if self.left == 0:
                 raise StateUnavailable("cut off")
@@ -209,16 +211,20 @@ class Services(RuleBasedStateMachine):
     def split(self, percent: int | None) -> None:
         self.change(lambda spec: by_hand(spec, percent))
 
-    @rule(way=st.sampled_from([*WAYS, None, *WAYS]))
-    def roll(self, way: str | None) -> None:
+    @rule(way=st.none() | st.sampled_from([*WAYS]), uri=st.sampled_from("abcd"), seconds=st.sampled_from([0.0, 2.0]))
+    def release(self, way: str | None, uri: str, seconds: float) -> None:
+        """Another model, by a rollout; or the same one, whose way changes."""
+
         def changed(spec: Document) -> None:
-            spec.pop("rollout", None)
+            spec["predictor"]["model"] = {"modelFormat": {"name": "sklearn"}, "storageUri": uri}
+            for name in ("rollout", "canary"):
+                spec.pop(name, None)
+            spec["predictor"]["canaryTrafficPercent"] = None
             if way is not None:
                 spec["rollout"] = WAYS[way]
-                spec["predictor"].pop("canaryTrafficPercent", None)
-                spec.pop("canary", None)
 
         self.change(changed)
+        self.run(self.stage.settle(seconds))
 
     @rule(verb=st.sampled_from([*Verb]), id=st.sampled_from("123"))
     def command(self, verb: Verb, id: str) -> None:
@@ -397,6 +403,25 @@ class Services(RuleBasedStateMachine):
         assert after == before
 
 
+class Rollouts(Services):
+    """The same with a rollout nearly all the time: what has little to do with one happens less often."""
+
+    canaries = split = scale = move = edit = delete = None  # type: ignore[assignment]
+
+    @initialize()
+    def begin(self) -> None:
+        super().begin()
+        self.wait(3.0)
+
+    @rule(way=st.sampled_from([*WAYS]), uri=st.sampled_from("bc"), good=st.booleans())
+    def course(self, way: str, uri: str, good: bool) -> None:
+        """A rollout that gets as far as its answers let it."""
+        self.release(way, uri, 2.0)
+        for _ in range(3):
+            self.answer(2, 5000, 0.0 if good else 0.5)
+            self.wait(2.0)
+
+
 EDITS: tuple[tuple[Any, ...], ...] = (
     ("first", "a"),
     ("next", "b"),
@@ -453,6 +478,79 @@ def test_a_cut_anywhere_changes_nothing_in_the_end(edit: int) -> None:
             assert virtually(outcome((edit, steps, lost))) == expected, (steps, lost)
 
 
+LONG = 20.0
+"""Seconds in which a rollout of these is over, or where it stays."""
+JUDGED: Document = {"errors": {"maxIncrease": 0.2}, "minSamples": 100, "timeout": "1h"}
+COURSES: tuple[tuple[str, str, int, str], ...] = (
+    ("first", "a", 2, ""),
+    ("succeeds", "b", 2, "Pending Warming Step Step Promoting Succeeded"),
+    ("rolled back", "c", 2, "Pending Warming Step Aborting RolledBack"),
+    ("in its step", "d", 600, "Pending Warming Step"),
+    ("superseded", "a", 600, "Pending Warming Step"),
+)
+"""What is released, the least seconds of each step, and the way that the rollout goes. The content c is a bad one."""
+
+
+def coursed(uri: str, hold: int) -> Document:
+    steps = [{"weight": weight, "hold": {"min": f"{hold}s"}} for weight in (10, 50)]
+    return model_service(uri, spec={"rollout": {"strategy": "canary", "steps": steps, "analysis": JUDGED}})
+
+
+async def asked(stage: Stage, seconds: float) -> None:
+    """So many seconds of a thousand requests each, split as the gateway was told."""
+    for _ in range(int(seconds)):
+        for number, percent in stage.shares().items():
+            bad = number == 3
+            stage.observer.answered(revision(number), 10 * percent, 5 * percent if bad else 0)
+        await stage.settle(1.0)
+
+
+async def ways(cut: tuple[int, int, bool] | None) -> tuple[list[Any], list[int]]:
+    """What is there after each rollout; one of them is cut off after so many steps, and begins anew. And how many steps
+    each takes."""
+    stage = Stage(ServiceSettings(keep_previous=100.0, history=4))
+    await stage.start()
+    seen: list[Any] = []
+    steps: list[int] = []
+    for number, (_, uri, hold, _) in enumerate(COURSES):
+        await stage.apply(coursed(uri, hold))
+        before = stage.cut.done
+        if cut is not None and cut[0] == number:
+            stage.cut.left = cut[1]
+            await asked(stage, LONG)
+            await stage.restart(lost=cut[2])
+        await asked(stage, LONG)
+        steps.append(stage.cut.done - before)
+        book = await stage.book()
+        rollout = book.rollout
+        way = " ".join(str(each.target) for each in rollout.transitions) if rollout else ""
+        told = [each.occurrence for each in (await stage.store.occurrences(limit=MOST)).items]
+        bookkeeping = (book.rolledout, book.previous, rollout and (rollout.number, rollout.weight, rollout.told))
+        seen.append((way, stage.shares(), stage.running(), bookkeeping, [(each.id[-4:], each.type) for each in told]))
+    assert stage.wrong == []
+    await stage.stop()
+    return seen, steps
+
+
+def test_rollouts_go_their_ways() -> None:
+    """Without a cut; and each transition is told once, that of the one that is superseded, too."""
+    seen, _ = virtually(ways(None))
+    assert [each[0] for each in seen] == [course[-1] for course in COURSES]
+    assert [each[1] for each in seen] == [{1: 100}, {2: 100}, {2: 100}, {2: 90, 4: 10}, {2: 90, 1: 10}]
+    told = [type for _, type in seen[-1][-1]]
+    assert len(seen[-1][-1]) == sum(len(way.split()) for *_, way in COURSES) + 1
+    assert told.count("rollout.superseded") == 1
+
+
+@pytest.mark.parametrize("course", range(1, len(COURSES)), ids=[course[0] for course in COURSES[1:]])
+def test_a_cut_anywhere_in_a_rollout_changes_nothing_in_the_end(course: int) -> None:
+    """Between any two actions of it; what is told is the same, too."""
+    expected, steps = virtually(ways(None))
+    for cut in range(steps[course] + 1):
+        lost = cut % 2 == 0
+        assert virtually(ways((course, cut, lost)))[0] == expected, (cut, lost)
+
+
 def test_a_cut_after_the_revision_was_kept_resolves_nothing_again() -> None:
     """A ServingRevision is the first that becomes of what was resolved, and is enough to go on from."""
 
@@ -478,3 +576,8 @@ def test_a_cut_after_the_revision_was_kept_resolves_nothing_again() -> None:
 def test_services_under_whatever_happens() -> None:
     """The whole of it, in virtual time."""
     run_state_machine_as_test(Services, settings=settings(max_examples=150, stateful_step_count=25, deadline=None))
+
+
+def test_rollouts_under_whatever_happens() -> None:
+    """The same where new revisions are judged."""
+    run_state_machine_as_test(Rollouts, settings=settings(max_examples=60, stateful_step_count=30, deadline=None))
