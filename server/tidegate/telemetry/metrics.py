@@ -50,6 +50,13 @@ class Metrics:
             ),
             self._counter("evictions", "Models on demand that were put to sleep, by cause", "cause"),
         )
+        self._transitions = self._counter(
+            "rollout_transitions",
+            "Transitions of rollouts, by the state that they led to",
+            "namespace",
+            "service",
+            "to",
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
         self._by_revision = (self._ready, self._loads, self._restarts)
         self._revisions = RevisionCollector()
@@ -83,6 +90,14 @@ class Metrics:
     def refused(self, protocol: Protocol, code: int) -> None:
         """Count a request that reached no model: an unknown name, an unknown route, a broken frame."""
         self._refused.labels(protocol, str(code)).inc()
+
+    def rollout_moved(self, namespace: str, service: str, to: str) -> None:
+        """Count a transition of a service's rollout."""
+        self._transitions.labels(namespace, service, to).inc()
+
+    def forget_service(self, namespace: str, service: str) -> None:
+        """Drop what was counted for a service that is gone."""
+        self._transitions.remove_by_labels({"namespace": namespace, "service": service})
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes, version 0.0.4."""

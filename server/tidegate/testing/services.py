@@ -65,6 +65,8 @@ class ServiceStage:
         self.routes: dict[str, Traffic] = {}
         """What was published last, by name of the service."""
         self.published: list[Traffic] = []
+        self.transitions: list[tuple[str, str]] = []
+        """Of rollouts, as they were counted: the service and the state."""
         self._reconciler: Reconciler | None = None
 
     async def start(self) -> None:
@@ -76,6 +78,7 @@ class ServiceStage:
             self.examiner,
             publish=self._publish,
             withdraw=self._withdraw,
+            transitioned=lambda namespace, service, to: self.transitions.append((service, to)),
             settings=self.settings,
             clock=now,
         )
