@@ -108,6 +108,7 @@ class ControlPlane:
             publish=self._routes.publish,
             withdraw=self._withdraw,
             forgotten=self._forgotten,
+            transitioned=self._metrics.rollout_moved,
             settings=settings,
             unresolved=self._news.unresolved,
         )
@@ -154,6 +155,7 @@ class ControlPlane:
 
     def _withdraw(self, namespace: str, service: str) -> None:
         self._routes.withdraw(namespace, service)
+        self._metrics.forget_service(namespace, service)
         self._news.forget(Name(namespace, service))
 
     def _forgotten(self, revision: RevisionId) -> None:

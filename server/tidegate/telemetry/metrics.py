@@ -56,6 +56,13 @@ class Metrics:
         self._notifications = self._counter(
             "notifications", "Attempts to send a notification, by what became of it", "channel", "outcome"
         )
+        self._transitions = self._counter(
+            "rollout_transitions",
+            "Transitions of rollouts, by the state that they led to",
+            "namespace",
+            "service",
+            "to",
+        )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
         self._by_revision = (self._ready, self._loads, self._restarts, self._copies)
         self._revisions = RevisionCollector()
@@ -98,6 +105,14 @@ class Metrics:
         """Count an attempt to send a notification: channel is slack, teams or webhook, outcome delivered, retried or
         failed."""
         self._notifications.labels(channel, outcome).inc()
+
+    def rollout_moved(self, namespace: str, service: str, to: str) -> None:
+        """Count a transition of a service's rollout."""
+        self._transitions.labels(namespace, service, to).inc()
+
+    def forget_service(self, namespace: str, service: str) -> None:
+        """Drop what was counted for a service that is gone."""
+        self._transitions.remove_by_labels({"namespace": namespace, "service": service})
 
     def exposition(self) -> bytes:
         """The text format that Prometheus scrapes, version 0.0.4."""

@@ -66,6 +66,8 @@ class ServiceStage:
         """What was published last, by name of the service."""
         self.published: list[Traffic] = []
         self.forgotten: list[RevisionId] = []
+        self.transitions: list[tuple[str, str]] = []
+        """Of rollouts, as they were counted: the service and the state."""
         self._reconciler: Reconciler | None = None
 
     async def start(self) -> None:
@@ -78,6 +80,7 @@ class ServiceStage:
             publish=self._publish,
             withdraw=self._withdraw,
             forgotten=self.forgotten.append,
+            transitioned=lambda namespace, service, to: self.transitions.append((service, to)),
             settings=self.settings,
             clock=now,
         )

@@ -7,10 +7,12 @@ from typing import Any
 
 from tidegate.analysis.verdict import Outcome, Verdict
 from tidegate.control.rollouts.rollout import Rollout
+from tidegate.control.store.settings import StoreSettings
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.rollout_command import COMMAND
 from tidegate.testing.api import in_virtual_time
-from tidegate.testing.services import ServiceStage, model_service, revision
+from tidegate.testing.services import ServiceStage, model_service, now, revision
+from tidegate.testing.store import MemoryStore
 
 STEPS = [{"weight": 10, "hold": {"min": "60s"}}, {"weight": 50, "hold": {"min": "60s"}}]
 CANARY: Document = {"strategy": "canary", "steps": STEPS}
@@ -214,4 +216,50 @@ async def test_a_record_that_somebody_deletes_comes_back_with_the_next_change() 
     await ask(stage, "promote")
     assert stage.shares() == {1: 50, 2: 50}
     assert (await stage.store.get(RECORD))["status"]["weight"] == 50
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_a_service_of_the_same_name_is_told_of_from_the_beginning() -> None:
+    """Whatever was told of the one that was deleted a moment ago."""
+    stage = await staged()
+    await ask(stage, "promote-full")
+    await stage.settle()
+    await stage.delete()
+    await stage.apply(service("a"))
+    await stage.settle()
+    await stage.apply(service("b"))
+    await stage.settle(3)
+    uid = (await stage.service())["metadata"]["uid"]
+    told = [each.occurrence for each in (await stage.store.occurrences()).items]
+    assert [each.type for each in told if each.uid == uid] == ["rollout.started", "rollout.warming", "rollout.step"]
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_a_transition_is_counted_when_it_is_told_and_not_again() -> None:
+    """A restart tells nothing that was told."""
+    stage = await staged()
+    await ask(stage, "promote-full")
+    await stage.settle()
+    states = ["Pending", "Warming", "Step", "Promoting", "Succeeded"]
+    assert stage.transitions == [("iris", state) for state in states]
+    await stage.restart()
+    await stage.settle()
+    assert len(stage.transitions) == len(states)
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_what_cannot_be_told_holds_nothing_up() -> None:
+    """An occurrence that is larger than the log takes: what comes after it is done, and the next rollout begins."""
+    stage = ServiceStage(store=MemoryStore(StoreSettings(max_occurrence=700), clock=now))
+    sentence = "golden: " + "1 of 3 differs, " * 30
+    stage.examiner.verdicts["golden"] = Verdict("golden", Outcome.FAIL, sentence)
+    await stage.start()
+    for content in "abc":
+        await stage.apply(service(content, CANARY | {"analysis": GOLDEN}))
+        await stage.settle()
+    assert ((await last(stage)).number, (await last(stage)).state) == (2, "RolledBack")
+    assert (stage.shares(), stage.running()) == ({1: 100}, {1: 1})
     await stage.stop()

@@ -1,6 +1,6 @@
 """The rollout as a table: in which states which event leads where, under which guard and with which effect. Pure.
 
-Of rows that fit, the first counts. docs/rollouts.md has the diagram that ``diagram.py`` makes of it.
+Of rows that fit, the first counts. docs/rollouts_machine.md has the diagrams that ``diagram.py`` makes of it.
 """
 
 from __future__ import annotations

@@ -45,11 +45,18 @@ from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.shelf import KINDS, REVISIONS, Shelf
 from tidegate.control.services.turns import Name, Turns
 from tidegate.control.services.wish import wish_of
-from tidegate.protocol.errors import ResourceConflict, ResourceNotFound, ShuttingDown, TidegateError
+from tidegate.protocol.errors import (
+    InvalidResource,
+    PayloadTooLarge,
+    ResourceConflict,
+    ResourceNotFound,
+    ShuttingDown,
+    TidegateError,
+)
 from tidegate.resources.actuator import Actuator, Resolver, RevisionId
 from tidegate.resources.document import Document, GroupKind, Key, key_of
 from tidegate.resources.faults import InvalidManifest
-from tidegate.resources.store import ChangeType, Store
+from tidegate.resources.store import ChangeType, Occurrence, Store
 from tidegate.resources.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -71,17 +78,20 @@ class Reconciler:
         publish: Callable[[Traffic], None],
         withdraw: Callable[[str, str], None],
         forgotten: Callable[[RevisionId], None] = lambda revision: None,
+        transitioned: Callable[[str, str, str], None] = lambda namespace, service, to: None,
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
         unresolved: Unresolved | None = None,
     ) -> None:
-        """``publish(traffic)``, ``withdraw(namespace, service)`` and ``forgotten(revision)``, of one that is no longer
-        kept and may still be ending, are called in the event loop, as ``unresolved`` is, and do not wait."""
+        """``publish(traffic)``, ``withdraw(namespace, service)``, ``forgotten(revision)``, of one that is no longer
+        kept and may still be ending, and ``transitioned(namespace, service, to)``, of a rollout's transition when it is
+        told for the first time, are called in the event loop, as ``unresolved`` is, and do not wait."""
         self._store = store
         self._actuator = actuator
         self._publish = publish
         self._withdraw = withdraw
         self._forgotten = forgotten
+        self._transitioned = transitioned
         self._settings = settings or ServiceSettings()
         self._clock = clock
         self._shelf = Shelf()
@@ -92,8 +102,8 @@ class Reconciler:
         self._looking = Looking(observer, self._settings.settle)
         self._examinations = Examinations(examiner, self._turns.ask, clock, self._settings.examine_timeout)
         self._records = Records(store, self._settings.history)
-        self._told: dict[Name, tuple[int, int]] = {}
-        """Of the service's rollout its number, and the last transition that people were told of."""
+        self._told: dict[Name, tuple[str, tuple[int, int]]] = {}
+        """The service's uid; of its rollout the number, and the last transition that people were told of."""
         self._published: dict[Name, Traffic] = {}
         self._books: dict[Name, tuple[str, Book]] = {}
         """What was decided when it was published last, for the service of a uid."""
@@ -218,7 +228,9 @@ class Reconciler:
         book = self._remembered(name, service) or books.read(service)
         course = course_or_none(service)
         counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course, self._clock())
-        return Reports(counted, self._examinations.of(name), self._told.get(name, (0, 0)))
+        uid, told = self._told.get(name, ("", (0, 0)))
+        told = told if uid == service["metadata"]["uid"] else (0, 0)
+        return Reports(counted, self._examinations.of(name), told)
 
     async def _keep_files(self) -> None:
         """Let go of the content that no revision has, but for what goes meanwhile: that is due for the next look."""
@@ -265,18 +277,27 @@ class Reconciler:
             case Examine():
                 self._examinations.ask(name, action)
             case Tell(occurrence, transition):
-                assert service is not None
-                deliveries = deliveries_of(service["spec"].get("notify"), occurrence.type)
-                await self._store.tell(occurrence, deliveries)
-                if transition:
-                    self._told[name] = (occurrence.data["rollout"], transition)
-                    self._turns.ask(name)  # that people were told is to be written down
+                await self._tell(name, service, occurrence, transition)
             case DeleteRevision(namespace, revision):
                 await self._store.delete(Key(REVISIONS, namespace, revision))
             case Record(severity, reason, message):
                 assert service is not None
                 uid = service["metadata"]["uid"]
                 await self._store.record(key_of(service), uid, severity, reason, message)
+
+    async def _tell(self, name: Name, service: Document | None, occurrence: Occurrence, transition: int) -> None:
+        notify = None if service is None else service["spec"].get("notify")
+        try:
+            new = await self._store.tell(occurrence, deliveries_of(notify, occurrence.type))
+        except (InvalidResource, PayloadTooLarge) as error:
+            log.error("%s: %s cannot be told: %s", name, occurrence.id, error.message)
+            new = True  # it will never be: what comes after it does not wait for it
+        if not transition:
+            return
+        self._told[name] = (occurrence.uid, (occurrence.data["rollout"], transition))
+        self._turns.ask(name)  # that people were told is to be written down
+        if new:
+            self._transitioned(name.namespace, name.name, occurrence.data["to"])
 
 
 def course_or_none(service: Document) -> Course | None:
