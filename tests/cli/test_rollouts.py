@@ -58,7 +58,7 @@ def service(**status: Any) -> dict[str, Any]:
     }
 
 
-IN_STEP = {
+IN_STEP: dict[str, Any] = {
     "step": 2,
     "steps": 3,
     "weight": 10,
