@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.cli.failure import Exit, Failure
-from tidegate.cli.rollout_lines import event_lines, frame, news, outlook, stages
+from tidegate.cli.rollout_lines import event_lines, frame, headline, news, outlook, stages
 from tidegate.cli.rollouts import as_document, concluded, judged, rows_of, under_way, where
 from tidegate.cli.screens import styled
 from tidegate.cli.steering import MEANS, carried_out, refusal
@@ -58,7 +58,7 @@ def service(**status: Any) -> dict[str, Any]:
     }
 
 
-IN_STEP = {
+IN_STEP: dict[str, Any] = {
     "step": 2,
     "steps": 3,
     "weight": 10,
@@ -139,6 +139,12 @@ def test_stages_are_those_of_the_manifest_and_those_that_were() -> None:
     ]  # fmt: skip
     del plain["spec"]["rollout"]
     assert stages(plain, rollout(**IN_STEP))[4].weight == "10 %"
+
+
+def test_the_head_says_how_long_it_goes_on_or_took() -> None:
+    """By its own times once it has ended."""
+    assert headline(rollout(), NOW).endswith("canary, Step, for 12m")
+    assert headline(rollout("RolledBack", endedAt=at(-600)), NOW).endswith("canary, RolledBack, after 2m")
 
 
 def test_times_that_are_over_are_not_counted_down() -> None:

@@ -22,10 +22,12 @@ from tidegate.client import (
     ServerUnreachable,
 )
 from tidegate.client.http_calls import HttpAnswer, HttpMessage
+from tidegate.client.resource_calls import Listing
 from tidegate.control.notifications.trial import Tried
 from tidegate.protocol.errors import (
     DeadlineExceeded,
     FieldConflict,
+    Forbidden,
     InvalidRequest,
     ResourceConflict,
     ResourceExists,
@@ -37,6 +39,13 @@ from tidegate.testing.clock import run_virtual
 from tidegate.testing.stores import key, occurrence
 
 SERVICES = ResourceType("tidegate.dev", "v1", "modelservices", "ModelService")
+REVISIONS = ResourceType("tidegate.dev", "v1", "servingrevisions", "ServingRevision")
+REVISION: dict[str, Any] = {
+    "apiVersion": "tidegate.dev/v1",
+    "kind": "ServingRevision",
+    "metadata": {"name": "iris-00001", "namespace": "default"},
+    "spec": {},
+}
 Spec = dict[str, Any]
 
 
@@ -369,3 +378,42 @@ def test_a_wait_sees_what_vanished_while_it_was_too_late() -> None:
         return await client.wait(SERVICES, "a", "default", lambda document: document is None, timeout=20)
 
     assert run_virtual(wait()) is None
+
+
+def test_several_kinds_are_watched_together(server: Administered) -> None:
+    """Each from its list on; nothing comes now and then where nothing happens."""
+    server.create(service() | NAMED)
+    with Resources(server.url) as client:
+        kinds = [SERVICES, REVISIONS]
+        watched = [(kind, Selection("default"), client.list(kind, Selection("default"))) for kind in kinds]
+        with closing(client.together(watched, tick=0.01)) as coming:
+            assert next(coming) == []
+            server.set_status(service() | NAMED, {"replicas": 1})
+            server.create(REVISION)
+            seen: list[tuple[str, str, str]] = []
+            while len(seen) < 2:
+                seen += [(kind.kind, each.type, each.document["metadata"]["name"]) for kind, each in next(coming)]
+    assert sorted(seen) == [("ModelService", "MODIFIED", "iris"), ("ServingRevision", "ADDED", "iris-00001")]
+
+
+def test_one_watch_that_fails_ends_them_together() -> None:
+    """With its own error, and nothing is left behind."""
+
+    class Split(Script):
+        async def stream(self, message: HttpMessage, remaining: float) -> AsyncGenerator[HttpAnswer, None]:
+            if "servingrevisions" in message.path:
+                raise Forbidden("only others may see revisions")
+            await asyncio.Event().wait()
+            yield HttpAnswer(200, "OK", {}, b"")
+
+    async def watch() -> int:
+        client = AsyncResources("http://127.0.0.1:8082", chance=lambda: 0.0, transport=Split())
+        none = Listing([], "5")
+        watched = [(kind, Selection("default"), none) for kind in (SERVICES, REVISIONS)]
+        async with aclosing(client.together(watched, tick=1.0)) as coming:
+            with pytest.raises(Forbidden, match="only others may see revisions"):
+                async for _ in coming:
+                    pass
+        return len(asyncio.all_tasks())
+
+    assert run_virtual(watch()) == 1

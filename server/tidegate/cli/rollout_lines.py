@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 
-from tidegate.cli.rollouts import message_of, phase_of, seconds_of, service_of, status_of, titled, took
+from tidegate.cli.rollouts import message_of, phase_of, seconds_of, service_of, status_of, titled, took, under_way
 from tidegate.cli.tables import age, cell, span
 from tidegate.client.resource_calls import Document
 from tidegate.protocol.errors import shown
@@ -73,7 +73,7 @@ def headline(rollout: Document, now: float) -> str:
     spec, name = rollout["spec"], shown(service_of(rollout))
     over = f" takes over from revision {spec['stable']}" if spec.get("stable") else " takes over"
     lasts = took(rollout, now)
-    told = f", for {lasts}" if lasts else ""
+    told = f", {'for' if under_way(rollout) else 'after'} {lasts}" if lasts else ""
     return shown(f"{name}: {titled(rollout)}{over}, {spec.get('strategy')}, {phase_of(rollout)}{told}", 500)
 
 

@@ -457,15 +457,16 @@ async def test_scale_is_the_number_of_replicas() -> None:
         assert (await api.ask("GET", f"{INFERENCE_SERVICES}/iris/scale")).status_code == 404
 
 
+@pytest.mark.parametrize("what", ["revisions", "rollouts", "jobs"])
 @in_loop
-async def test_nobody_writes_revisions() -> None:
+async def test_nobody_writes_what_the_server_writes(what: str) -> None:
     """405, with the reason."""
     async with Api.open() as api:
-        path = "/apis/tidegate.dev/v1/namespaces/default/servingrevisions"
+        path = f"/apis/tidegate.dev/v1/namespaces/default/serving{what}"
         for method, where in (("POST", path), ("PUT", f"{path}/x"), ("PATCH", f"{path}/x"), ("DELETE", f"{path}/x")):
             reply = await api.ask(method, where, {})
             assert (reply.status_code, reply.json()["reason"]) == (405, "MethodNotAllowed")
-            assert "the server writes revisions" in reply.json()["message"]
+            assert f"the server writes {what}" in reply.json()["message"]
 
 
 @in_loop

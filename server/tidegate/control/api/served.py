@@ -60,8 +60,15 @@ class Served(msgspec.Struct, frozen=True):
         return next((each for each in self.subresources if each.name == name), None)
 
 
+_WRITTEN_BY_US = {
+    "ServingRevision": "the server writes revisions, and what they are made of never changes; change their service",
+    "ServingRollout": "the server writes rollouts; `tidegate rollout` asks something of them",
+    "ServingJob": "the server writes jobs; change what they are about",
+}
+
+
 def _served(kind: Kind) -> Served:
-    written_by_us = kind.name in ("ServingRevision", "ServingRollout", "ServingJob")
+    unwritable = _WRITTEN_BY_US.get(kind.name, "")
     parts = []
     if kind.name in ("ModelService", "InferenceService"):
         parts.append(Subresource("status", kind.group, kind.version, kind.name))
@@ -74,12 +81,12 @@ def _served(kind: Kind) -> Served:
         kind.plural,
         kind.aliases,
         kind.namespaced,
-        READ if written_by_us else READ + WRITE,
+        READ if unwritable else READ + WRITE,
         ("all",),
         tuple(parts),
         COLUMNS[kind.name],
         kind,
-        "the server writes revisions, and what they are made of never changes; change their service" * written_by_us,
+        unwritable,
     )
 
 
