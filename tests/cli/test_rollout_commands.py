@@ -176,10 +176,8 @@ def test_a_rollout_is_followed_line_by_line(server: Administered, told: Told) ->
         [
             lambda: looked_at(server),
             lambda: server.create(COURSE[0]),
-            lambda: (
-                server.tell(stored(server), "ModelLoaded", "it\x1b[2J took 3 s"),
-                server.set_status(COURSE[1], COURSE[1]["status"]),
-            ),
+            lambda: server.tell(stored(server), "ModelLoaded", "it\x1b[2J took 3 s"),
+            lambda: server.set_status(COURSE[1], COURSE[1]["status"]),
             *statuses(server, COURSE[2:]),
         ],
     )

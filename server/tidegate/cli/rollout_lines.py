@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from rich.cells import cell_len
 
 from tidegate.cli.rollouts import message_of, phase_of, seconds_of, service_of, status_of, titled, took, under_way
-from tidegate.cli.tables import age, cell, span
+from tidegate.cli.tables import age, cell
 from tidegate.client.resource_calls import Document
 from tidegate.protocol.errors import shown
+from tidegate.resources.age import span
 
 DONE, NOW, PAUSED, BROKEN, NEXT = "✓", "▸", "‖", "✗", "·"
 """What stands before a stage."""

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from tidegate.cli.failure import Exit, Failure
 from tidegate.cli.goals import Verdict, condition_of, current
 from tidegate.cli.history import number_of, of_service, predictor_of, settled
-from tidegate.cli.tables import span
 from tidegate.client.resource_calls import Document
 from tidegate.protocol.errors import shown
+from tidegate.resources.age import span
 
 ENDED = {
     "Succeeded": "has taken over",

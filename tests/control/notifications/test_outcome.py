@@ -72,4 +72,4 @@ def test_pauses_double() -> None:
 def test_a_bound_of_nothing_is_refused(field: str) -> None:
     """With the field and the value."""
     with pytest.raises(ValueError, match=f"^{field} is 0, expected a number above 0$"):
-        NotificationSettings(**{field: 0})
+        NotificationSettings(**{field: 0})  # type: ignore[arg-type]

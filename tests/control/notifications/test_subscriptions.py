@@ -39,7 +39,12 @@ def test_a_channel_is_told_what_its_filters_match(events: list[str] | None, type
 
 def test_each_channel_is_told_once() -> None:
     """Though it is listed twice, and the filters of both match; what is no channel is passed over."""
-    notify = [SLACK | {"events": ["a"]}, HOOK | {"events": ["*"]}, SLACK | {"events": ["*"]}, {"events": ["*"]}]
+    notify: list[Any] = [
+        SLACK | {"events": ["a"]},
+        HOOK | {"events": ["*"]},
+        SLACK | {"events": ["*"]},
+        {"events": ["*"]},
+    ]
     assert deliveries_of(notify, "a") == [Delivery(SLACK), Delivery(HOOK)]
     assert deliveries_of(None, "a") == deliveries_of([], "a") == []
 
