@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -546,6 +549,23 @@ def test_occurrences_are_printed_as_cloud_events(server: Administered, told: Tol
     lines = told("events", "rose", "-o", "cloudevents")[0].splitlines()
     assert [json.loads(line)["id"] for line in lines] == [str(number) for number in range(0, 501, 100)]
     assert told("events", "isvc/rose", "-o", "cloudevents")[0] == ""
+
+
+@pytest.mark.e2e
+def test_occurrences_are_printed_as_they_come(server: Administered) -> None:
+    """Each line at once, until Ctrl-C."""
+    server.call(server.store.tell(occurrence("before")))
+    command = [sys.executable, "-P", "-m", "tidegate", "events", "-w", "-o", "cloudevents", "--server", server.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert json.loads(process.stdout.readline())["id"] == "before"
+            server.call(server.store.tell(occurrence("after")))
+            assert json.loads(process.stdout.readline())["id"] == "after"
+            process.send_signal(signal.SIGINT)
+            assert process.wait() == 130
+        finally:
+            process.kill()
 
 
 def test_a_trial_shows_what_came_of_each_channel(

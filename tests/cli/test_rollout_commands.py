@@ -170,14 +170,18 @@ def test_a_rollout_is_followed_line_by_line(server: Administered, told: Told) ->
     told("apply", "-f", "iris.yaml")
     waited: list[str] = []
     out = io.StringIO()
+
+    def loaded() -> None:
+        server.tell(stored(server), "ModelLoaded", "it\x1b[2J took 3 s")
+        server.set_status(COURSE[1], COURSE[1]["status"])
+
     course = following(
         server,
         Printed(out, waited.append),
         [
             lambda: looked_at(server),
             lambda: server.create(COURSE[0]),
-            lambda: server.tell(stored(server), "ModelLoaded", "it\x1b[2J took 3 s"),
-            lambda: server.set_status(COURSE[1], COURSE[1]["status"]),
+            loaded,
             *statuses(server, COURSE[2:]),
         ],
     )

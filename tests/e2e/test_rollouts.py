@@ -249,7 +249,7 @@ def test_one_with_other_outputs_answers_nobody(server: ServiceServer, models: Pa
 
 def test_without_traffic_it_holds_and_then_pauses(server: ServiceServer, models: Path) -> None:
     """And goes on once there is some."""
-    analysis = {"errors": {}, "minSamples": 100, "timeout": "8s"}
+    analysis = {"errors": {}, "minSamples": 50, "timeout": "10s"}
     begun(server, service(models / "first.joblib", analysis))
     with Callers(server.serving.url) as callers:
         callers.quiet.set()

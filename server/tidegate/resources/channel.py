@@ -6,6 +6,7 @@ The URLs of Slack and Teams are secrets, and those of webhooks may have one in t
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from tidegate.protocol.errors import shown
 from tidegate.resources.parts import at
 
 SORTS = ("slack", "teams", "webhook")
+_SECRET = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _deterministic = msgspec.json.Encoder(order="deterministic")
 
 
@@ -27,6 +29,11 @@ def sort_of(channel: Mapping[str, Any]) -> str:
 def secret_of(channel: Mapping[str, Any]) -> str:
     """The name of its secret; '' where it has none."""
     return str(at(channel, sort_of(channel), "secretRef") or "")
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a secret can have this name, in Kubernetes as well."""
+    return _SECRET.fullmatch(name) is not None
 
 
 def words_of(channel: Mapping[str, Any]) -> str:

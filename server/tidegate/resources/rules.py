@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tidegate.resources import rules_channel as channel
 from tidegate.resources import rules_kserve as kserve
 from tidegate.resources import rules_service as service
 from tidegate.resources.faults import Fault
@@ -46,6 +47,7 @@ RULES = (
     Rule(("ModelService",), "The default priority is one of the levels.", service.priorities),
     Rule(("ModelService",), "A scale policy's metric is one that it knows.", service.scale_policy),
     Rule(("ModelService",), "A channel, a warm-up and a builtin transformer are exactly one thing.", service.one_thing),
+    Rule(("ModelService",), "A secret has a name in DNS, and a webhook an address of HTTP.", channel.addresses),
     Rule(("InferenceService",), "A name begins with a letter and has no dot.", kserve.name_form),
     Rule(("InferenceService",), "A model's container has no name of its own.", kserve.model_name),
     Rule(("InferenceService",), "Annotations that KServe reads have one of its values.", kserve.annotation_values),

@@ -60,13 +60,27 @@ async def test_a_list_is_of_a_namespace_and_bounded() -> None:
         assert await ids(api, f"{HERE}?tail=0") == []
 
 
+@in_loop
+async def test_a_long_list_comes_in_parts() -> None:
+    """As many as are asked for, though they are read 500 at a time."""
+    async with Api.open() as api:
+        names = [str(number) for number in range(1100)]
+        for namespace in ("other", "default"):
+            await tell(api, *(f"{namespace} {name}" for name in names), namespace=namespace)
+        assert await ids(api, f"{HERE}?limit=10000") == [f"default {name}" for name in names]
+        assert await ids(api, f"{HERE}?limit=501") == [f"default {name}" for name in names[:501]]
+        assert len(await ids(api, f"{HERE}?limit=1000")) == 1000
+        assert len(await ids(api, HERE)) == 500
+        assert await ids(api, f"{HERE}?tail=500") == [f"default {name}" for name in names[-500:]]
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
         ("since=x", "the parameter 'since' is 'x', expected a whole number up to"),
         ("since=-1", "the parameter 'since' is '-1', expected"),
         ("since=9999999999999999999", "the parameter 'since' is"),
-        ("tail=²", "the parameter 'tail' is '²', expected a whole number up to 10000"),
+        ("tail=²", "the parameter 'tail' is '²', expected a whole number up to 500"),
         ("limit=0", "the parameter 'limit' is '0', expected a whole number from 1 to 10000"),
         ("limit=10001", "the parameter 'limit' is '10001', expected a whole number up to 10000"),
         ("follow=yes", "the parameter 'follow' is 'yes', expected true or false"),

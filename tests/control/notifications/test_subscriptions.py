@@ -9,8 +9,8 @@ import pytest
 from tidegate.control.notifications.subscriptions import DEFAULT, deliveries_of
 from tidegate.resources.store import Delivery
 
-SLACK = {"slack": {"secretRef": "team"}}
-HOOK = {"webhook": {"url": "https://hooks.example/x"}}
+SLACK: dict[str, Any] = {"slack": {"secretRef": "team"}}
+HOOK: dict[str, Any] = {"webhook": {"url": "https://hooks.example/x"}}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ HOOK = {"webhook": {"url": "https://hooks.example/x"}}
 )
 def test_a_channel_is_told_what_its_filters_match(events: list[str] | None, type: str, told: bool) -> None:
     """The whole type, in its case; without filters those of the manifest's default, with none of them nothing."""
-    channel: dict[str, Any] = SLACK if events is None else SLACK | {"events": events}
+    channel = SLACK if events is None else SLACK | {"events": events}
     assert deliveries_of([channel], type) == [Delivery(SLACK)] * told
 
 

@@ -16,9 +16,9 @@ from tidegate.protocol.errors import InvalidRequest, ShuttingDown, TidegateError
 from tidegate.resources.store import Store, Telling
 
 MOST = 10_000
-"""Of ``limit`` and ``tail``."""
+"""Of ``limit``."""
 PART = 500
-"""Occurrences that are read at a time."""
+"""Occurrences that are read at a time, and so the most of ``tail``."""
 
 
 class OccurrenceQuery(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ def find_occurrences(path: str, query: Mapping[str, str], last: str = "") -> Occ
     if since and "tail" in query:
         raise InvalidRequest("'since' and 'tail' are given, expected one of them")
     position = _count("since", since, 10**18) if since else 0
-    tail = _count("tail", query["tail"], MOST) if "tail" in query else None
+    tail = _count("tail", query["tail"], PART) if "tail" in query else None
     limit = _count("limit", query["limit"], MOST) if query.get("limit") else PART
     if limit == 0:
         raise InvalidRequest(f"the parameter 'limit' is '0', expected a whole number from 1 to {MOST}")
@@ -74,6 +74,12 @@ async def send_occurrences(store: Store, watches: Watches, query: OccurrenceQuer
                 await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 begun = True
                 await _send(send, telling)
+                left = 0 if query.tail is not None or query.follow else query.limit - len(telling.items)
+                while left > 0 and telling.items:
+                    part = min(PART, left)
+                    telling = await store.occurrences(since=telling.position, limit=part, namespace=query.namespace)
+                    left -= len(telling.items)
+                    await _send(send, telling)
                 while query.follow:
                     await store.told_after(telling.position)
                     telling = await store.occurrences(since=telling.position, limit=PART, namespace=query.namespace)
@@ -92,7 +98,7 @@ async def send_occurrences(store: Store, watches: Watches, query: OccurrenceQuer
 
 async def _first(store: Store, query: OccurrenceQuery) -> Telling:
     if query.tail is None:
-        limit = PART if query.follow else query.limit
+        limit = PART if query.follow else min(PART, query.limit)
         return await store.occurrences(since=query.since, limit=limit, namespace=query.namespace)
     telling = await store.occurrences(since=None, limit=max(query.tail, 1), namespace=query.namespace)
     return telling if query.tail else Telling([], telling.position)

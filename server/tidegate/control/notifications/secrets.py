@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from tidegate.protocol.errors import shown
+from tidegate.resources.channel import is_secret_name
 
 MOST = 8192
 """Bytes of one secret."""
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
@@ -44,7 +44,7 @@ class DirectorySecrets:
     async def read(self, namespace: str, name: str) -> str:
         """See ``Secrets``. Line breaks at its end are not part of it."""
         where = f"{shown(namespace)}/{shown(name)}"
-        if not (_NAMESPACE.fullmatch(namespace) and _NAME.fullmatch(name)):
+        if not (_NAMESPACE.fullmatch(namespace) and is_secret_name(name)):
             raise SecretUnusable(f"'{where}' is no name of a secret, expected lower case letters, digits, '-' and '.'")
         if self._directory is None:
             raise SecretUnusable(f"there is no secret '{where}': the server was started without --secrets")

@@ -8,6 +8,7 @@ it sends the message once more after its restart. Otherwise each is sent once.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import random
 import time
@@ -18,7 +19,7 @@ from typing import TypeVar
 from tidegate.control.notifications.courier import Courier
 from tidegate.control.notifications.outcome import Fate, Outcome, pause
 from tidegate.control.notifications.settings import NotificationSettings
-from tidegate.protocol.errors import ShuttingDown, TidegateError
+from tidegate.protocol.errors import ShuttingDown
 from tidegate.resources.channel import sort_of
 from tidegate.resources.store import Outbox, Store, Unsent
 
@@ -146,17 +147,17 @@ class Sender:
             return Outcome(Fate.AGAIN, "it could not be made; the server's log has the cause")
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it answers; a disk that is full now may have room later."""
-        while True:
+        """Ask the store until it answers, whatever it says meanwhile: a disk that is full now may have room later, and
+        what has arrived must not be sent again because that cannot be written."""
+        for attempt in itertools.count(1):
             try:
                 return await call()
             except ShuttingDown:
                 raise
-            except TidegateError as error:
-                if not error.retryable:
-                    raise
-                log.warning("notifications wait for the state: %s", error.message)
-                await asyncio.sleep(error.retry_after or 1.0)
+            except Exception as error:
+                log.warning("notifications wait for the state: %s", error)
+            await asyncio.sleep(pause(attempt, None, self._settings, 0.0))
+        raise AssertionError("it is tried for ever")
 
 
 def _ended(task: asyncio.Task[None]) -> None:
