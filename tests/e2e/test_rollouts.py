@@ -115,13 +115,19 @@ class Callers:
         """While it is set nobody asks."""
 
     def _run(self) -> None:
+        while not self._stop.is_set():
+            if self.quiet.is_set():
+                self._stop.wait(0.05)
+                continue
+            with Caller(*self._address, self._message) as caller:  # one that is not used would be closed
+                self._ask_on(caller)
+
+    def _ask_on(self, caller: Caller) -> None:
         due = time.monotonic()
-        with Caller(*self._address, self._message) as caller:
-            while not self._stop.is_set():
-                due = max(due + 1 / RATE, time.monotonic() - 0.1)
-                self._stop.wait(max(due - time.monotonic(), 0.0))
-                if not self.quiet.is_set():
-                    self._ask(caller)
+        while not (self._stop.is_set() or self.quiet.is_set()):
+            due = max(due + 1 / RATE, time.monotonic() - 0.1)
+            self._stop.wait(max(due - time.monotonic(), 0.0))
+            self._ask(caller)
 
     def _ask(self, caller: Caller) -> None:
         try:
