@@ -182,3 +182,10 @@ def test_a_revision_as_good_as_the_stable_one_never_fails(stable: Share, canary:
 def test_shares_are_said_in_per_cent(share: float, said: str) -> None:
     """With as many digits as mean something."""
     assert percent(share) == said
+
+
+@pytest.mark.parametrize(("failed", "suspect"), [(1, False), (2, False), (3, True), (10, True)])
+def test_what_is_suspect_is_beyond_what_is_allowed(failed: int, suspect: bool) -> None:
+    """Too little to be a failure, and no reason to go on when time is up."""
+    found = verdict("errors", errors(Share(0, 1000), Share(failed, 200)))
+    assert (found.outcome, found.suspect) == (Outcome.UNDECIDED, suspect)

@@ -84,7 +84,7 @@ def _errors(stable: Share, canary: Share, limit: float, settings: AnalysisSettin
         "limit": limit,
     }
     compared = f"errors {percent(canary.rate)} vs {percent(stable.rate)}, n = {canary.of:,}"
-    return Verdict("errors", outcome, f"{compared}: {said}", numbers)
+    return Verdict("errors", outcome, f"{compared}: {said}", numbers, canary.rate - stable.rate > limit)
 
 
 def _slow(check: str, slow: Share, percentile: float, more: dict[str, float], settings: AnalysisSettings) -> Verdict:
@@ -99,7 +99,7 @@ def _slow(check: str, slow: Share, percentile: float, more: dict[str, float], se
         Outcome.NO_DATA: _wanted(slow, settings),
     }[verdict.outcome]
     sentence = f"{check}: {slower}, n = {slow.of:,}: {said}" if slow.of else f"{check}: {said}"
-    return Verdict(check, verdict.outcome, sentence, {**verdict.numbers, **more})
+    return Verdict(check, verdict.outcome, sentence, {**verdict.numbers, **more}, verdict.suspect)
 
 
 def _outputs(seen: Comparison, limit: float, settings: AnalysisSettings) -> Verdict:
@@ -123,7 +123,7 @@ def _outputs(seen: Comparison, limit: float, settings: AnalysisSettings) -> Verd
     if (shift := instability(seen.scores, seen.shadow_scores)) is not None:
         numbers["instability"] = shift
     sentence = f"outputs {percent(different.rate)} different, n = {different.of:,}: {said}"
-    return Verdict("outputs", verdict.outcome, sentence, numbers)
+    return Verdict("outputs", verdict.outcome, sentence, numbers, verdict.suspect)
 
 
 def _share(check: str, share: Share, limit: float, settings: AnalysisSettings) -> Verdict:
@@ -131,7 +131,7 @@ def _share(check: str, share: Share, limit: float, settings: AnalysisSettings) -
     low, high = _interval(share, settings)
     outcome = _outcome(low, high, limit, share.of >= settings.min_samples, settings)
     numbers = {"rate": share.rate, "n": share.of, "low": low, "high": high, "limit": limit}
-    return Verdict(check, outcome, "", numbers)
+    return Verdict(check, outcome, "", numbers, share.rate > limit)
 
 
 def _wanted(share: Share, settings: AnalysisSettings) -> str:

@@ -31,6 +31,9 @@ class Verdict(msgspec.Struct, frozen=True):
     """``errors 5.1 % vs 0.2 %, n = 412: more than 1 % above the stable revision``."""
     numbers: Mapping[str, float] = {}
     """What the sentence is made of, by name: for events, metrics and programs."""
+    suspect: bool = False
+    """Whether what was seen is beyond what is allowed, be it by chance: too little for a failure, and no reason to go
+    on without a pass."""
 
 
 def percent(share: float) -> str:

@@ -109,8 +109,8 @@ def _passed(moment: Moment) -> str | None:
         return said or "nothing is compared"
     if moment.hold.most is None or moment.waited < moment.hold.most:
         return None
-    missing = any(verdict.outcome is Outcome.NO_DATA for verdict in moment.verdicts)
-    return None if missing else f"nothing speaks against it: {said}"
+    against = any(verdict.suspect or verdict.outcome is Outcome.NO_DATA for verdict in moment.verdicts)
+    return None if against else f"nothing speaks against it: {said}"
 
 
 def _all_pass(moment: Moment) -> bool:
