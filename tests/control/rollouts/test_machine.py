@@ -195,7 +195,7 @@ def test_every_state_has_an_exit() -> None:
         assert ways, state
     for state in ENDED:
         assert {row.target for row in TABLE if state in row.sources} == {State.PENDING}
-    reached = {None}
+    reached: set[State | None] = {None}
     while more := {row.target for row in TABLE if reached & set(row.sources)} - reached:
         reached |= more
     assert reached == {None, *State}
