@@ -12,6 +12,7 @@ from typing import Any
 
 from tidegate.resources import rules_channel as channel
 from tidegate.resources import rules_kserve as kserve
+from tidegate.resources import rules_rollout as rollout
 from tidegate.resources import rules_service as service
 from tidegate.resources.faults import Fault
 
@@ -43,6 +44,12 @@ RULES = (
     Rule(("ModelService",), "A canary has steps, which ascend; nothing else has any.", service.steps),
     Rule(("ModelService",), "A hold's min is at most its max.", service.holds),
     Rule(("ModelService",), "Own checks have names of their own, one place to ask, and bounds.", service.own_checks),
+    Rule(("ModelService",), "A step of a canary has a hold's min, or there is an analysis.", rollout.step_ends),
+    Rule(("ModelService",), "An analysis compares something, and not beside immediate.", rollout.analysis),
+    Rule(
+        ("ModelService",), "Of a step with all of the traffic no errors or latencies are compared.", rollout.all_traffic
+    ),
+    Rule(("ModelService",), "A hold is no longer than the analysis may take, where that is said.", rollout.timeout),
     Rule(("ModelService",), "allowedSizes and the sizes of pad ascend.", service.sizes),
     Rule(("ModelService",), "The default priority is one of the levels.", service.priorities),
     Rule(("ModelService",), "A scale policy's metric is one that it knows.", service.scale_policy),

@@ -33,7 +33,7 @@ WAYS: list[Document | None] = [
     {"strategy": "immediate"},
     {"strategy": "blueGreen"},
     {"strategy": "blueGreen", "analysis": ERRORS},
-    {"strategy": "canary", "steps": STEPS},
+    {"strategy": "canary", "steps": [each | {"hold": {"min": "20s"}} for each in STEPS]},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS | {"outputs": {"maxDifferent": 0.02}}},
     {"strategy": "canary", "steps": STEPS[:2], "analysis": ERRORS | {"onTimeout": "rollback"}},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS, "onFailure": "pause"},

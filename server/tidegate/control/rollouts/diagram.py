@@ -83,8 +83,8 @@ requests are passed by their verdict.
 longer. While the service is stopped no time passes.
 
 A wish is carried out once, whatever is restarted in between. One that means nothing in the state that it meets is
-passed over; `promote` waits while the new revision cannot answer, and everything waits while the service is stopped and
-the rollout is `Pending`.
+passed over; `promote` waits while the new revision cannot answer, and everything waits while the service is stopped
+and the rollout is `Pending`.
 
 ## Limits
 
