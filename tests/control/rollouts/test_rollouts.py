@@ -122,7 +122,11 @@ async def test_a_slow_revision_comes_back_by_itself() -> None:
     await asyncio.sleep(3)
     await serve(stage, 12, rate=1000, seconds_each=0.02)
     assert (await rollout(stage)).state == "RolledBack"
-    assert "latency" in (await rollout(stage)).message or "execution" in (await rollout(stage)).message
+    over = await rollout(stage)
+    assert "latency" in over.message or "execution" in over.message
+    [told] = [each for each in over.transitions if each.target == "Aborting"]
+    [latency] = [each for each in told.verdicts if each.check == "latency"]
+    assert latency.numbers["effect"] > 0.99  # nearly each one took longer
     await stage.stop()
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tidegate.analysis.evidence import Evidence, Share
 from tidegate.analysis.observation import Comparison
+from tidegate.control.rollouts.looking import Counted
 from tidegate.control.rollouts.state import State
 from tidegate.control.services.actions import CreateRevision, Publish, Resolve, WriteStatus
 from tidegate.control.services.book import Book
@@ -26,14 +27,14 @@ from tidegate.testing.resolver import digest
 from tidegate.testing.services import model_service
 
 SETTINGS = ServiceSettings(keep_previous=100.0)
-STEPS = [{"weight": 1}, {"weight": 33, "hold": {"min": "20s"}}, {"weight": 99, "hold": {"max": "60s"}}]
+STEPS: list[Document] = [{"weight": 1}, {"weight": 33, "hold": {"min": "20s"}}, {"weight": 99, "hold": {"max": "60s"}}]
 ERRORS: Document = {"errors": {}, "minSamples": 100, "timeout": "60s"}
 WAYS: list[Document | None] = [
     None,
     {"strategy": "immediate"},
     {"strategy": "blueGreen"},
     {"strategy": "blueGreen", "analysis": ERRORS},
-    {"strategy": "canary", "steps": [each | {"hold": {"min": "20s"}} for each in STEPS]},
+    {"strategy": "canary", "steps": [{**each, "hold": {"min": "20s"}} for each in STEPS]},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS | {"outputs": {"maxDifferent": 0.02}}},
     {"strategy": "canary", "steps": STEPS[:2], "analysis": ERRORS | {"onTimeout": "rollback"}},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS, "onFailure": "pause"},
@@ -102,7 +103,7 @@ class World:
             revisions=tuple(self.revisions),
             standings=standings,
             resolutions=self.resolutions,
-            reports=Reports(look.counted, {}, self.told),
+            reports=Reports(Counted(look.counted), {}, self.told),
             book=None if look.restart else self.book,
         )
         planned = plan(seen, SETTINGS, self.now)

@@ -7,13 +7,37 @@ from collections.abc import Hashable
 import msgspec
 
 from tidegate.analysis.evidence import Evidence, Share
+from tidegate.analysis.histogram import Counts, difference, fell
 from tidegate.analysis.increments import Baseline, advance
+from tidegate.analysis.observation import Look
 from tidegate.control.rollouts.course import Course
 from tidegate.control.rollouts.observer import Observer
 from tidegate.control.rollouts.rollout import Rollout
 from tidegate.control.rollouts.timing import observes
 
-NOTHING = Evidence()
+Durations = tuple[Counts, Counts]
+"""Of requests to the stable revision and to the new one, since the phase began: for people, they decide nothing."""
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What was seen at one look."""
+
+    evidence: Evidence = Evidence()
+    """Since the look before."""
+    durations: Durations | None = None
+    """None before there are some."""
+
+
+NOTHING = Counted()
+
+
+class _Phase(msgspec.Struct):
+    """Up to where a phase has been counted."""
+
+    rollout: int
+    renewed: float
+    begin: Look
+    baseline: Baseline
 
 
 class Looking:
@@ -23,29 +47,39 @@ class Looking:
         """``settle`` is for how many seconds of a phase durations are not counted."""
         self._observer = observer
         self._settle = settle
-        self._baselines: dict[Hashable, tuple[tuple[int, float], Baseline]] = {}
+        self._phases: dict[Hashable, _Phase] = {}
 
     def counted(
         self, name: Hashable, namespace: str, service: str, rollout: Rollout | None, course: Course | None, now: float
-    ) -> Evidence:
+    ) -> Counted:
         """What came since the last look at this phase; nothing at its first. ``now`` is in seconds since 1970.
 
         The first requests to what has just begun meet cold caches: that is no harm, and would be taken for it.
         """
         if rollout is None or course is None or course.analysis is None or not observes(rollout, course):
-            self._baselines.pop(name, None)
+            self._phases.pop(name, None)
             return NOTHING
-        phase = (rollout.number, rollout.renewed)
-        before = self._baselines.get(name)
-        baseline = before[1] if before is not None and before[0] == phase else None
         look = self._observer.look(namespace, service, rollout.stable, rollout.revision)
-        evidence, baseline = advance(baseline, look, course.analysis)
+        phase = self._phases.get(name)
+        if phase is None or (phase.rollout, phase.renewed) != (rollout.number, rollout.renewed):
+            self._phases[name] = _Phase(rollout.number, rollout.renewed, look, Baseline(taken=look))
+            return NOTHING
+        evidence, phase.baseline = advance(phase.baseline, look, course.analysis)
         if now < rollout.renewed + self._settle:
             evidence = msgspec.structs.replace(evidence, slow=Share(), slow_executions=Share())
-            baseline = Baseline(taken=look)
-        self._baselines[name] = (phase, baseline)
-        return evidence
+            phase.baseline = Baseline(taken=look)
+            phase.begin = look
+        return Counted(evidence, _between(phase.begin, look))
 
     def forget(self, name: Hashable) -> None:
         """There is no such service any more."""
-        self._baselines.pop(name, None)
+        self._phases.pop(name, None)
+
+
+def _between(begin: Look, now: Look) -> Durations | None:
+    """None where one of them has none, or began to count anew."""
+    pairs = ((begin.stable.latency, now.stable.latency), (begin.canary.latency, now.canary.latency))
+    if any(fell(after, before) for before, after in pairs):
+        return None
+    stable, canary = (difference(after, before) for before, after in pairs)
+    return (stable, canary) if any(stable) and any(canary) else None

@@ -8,8 +8,10 @@ import msgspec
 
 from tidegate.analysis.evidence import Evidence
 from tidegate.analysis.judge import judge
+from tidegate.analysis.settings import AnalysisSettings
 from tidegate.analysis.verdict import Outcome, Verdict
 from tidegate.control.rollouts.examinations import Examine, Examined
+from tidegate.control.rollouts.looking import Counted
 from tidegate.control.rollouts.machine import advance
 from tidegate.control.rollouts.rollout import Rollout
 from tidegate.control.rollouts.situation import Situation
@@ -27,8 +29,8 @@ from tidegate.resources.rollout_command import command_of
 class Reports(msgspec.Struct, frozen=True):
     """What the shells found out for the rollout of a service."""
 
-    counted: Evidence = Evidence()
-    """Since the look before."""
+    counted: Counted = Counted()
+    """Of its requests."""
     examined: Mapping[str, Examined] = {}
     """By the key of the examination."""
     told: tuple[int, int] = (0, 0)
@@ -59,7 +61,7 @@ def situation_of(
         undone=newest != 0 and wish.pinned == newest,
         stopped=wish.stopped,
         command=command_of(service),
-        counted=reports.counted,
+        counted=reports.counted.evidence,
         golden=_golden(before.rollout, reports.examined),
         checks=tuple(
             reports.examined[key].verdict for key in _check_keys(before.rollout, wish) if key in reports.examined
@@ -74,7 +76,13 @@ def rolled(before: Rollout | None, situation: Situation, reports: Reports, now: 
         before = msgspec.structs.replace(before, told=told)
     if before is not None and before.ended and before.told < before.count:
         return before
-    return advance(before, situation, now, lambda evidence, settings, shadow: judge(evidence, settings, shadow=shadow))
+    durations = reports.counted.durations
+
+    def judged(evidence: Evidence, settings: AnalysisSettings, shadow: bool) -> tuple[Verdict, ...]:
+        seen = durations if evidence.canary_errors.of else None  # a phase that begins just now has none
+        return judge(evidence, settings, shadow=shadow, durations=seen)
+
+    return advance(before, situation, now, judged)
 
 
 def rejected(rollout: Rollout | None, situation: Situation) -> bool:
