@@ -20,7 +20,8 @@ from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.route import Route
 from tidegate.gateway.routes import RouteTable
 from tidegate.gateway.services import Service
-from tidegate.gateway.shadow import OFF_LOOP, Shadow, ShadowSettings
+from tidegate.gateway.shadow import OFF_LOOP, Shadow
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.backend import LocalBackend

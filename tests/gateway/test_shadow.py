@@ -21,7 +21,8 @@ from tidegate.gateway.dataplane import DataPlane, GatewaySettings
 from tidegate.gateway.route import Route
 from tidegate.gateway.routes import RouteTable
 from tidegate.gateway.services import Service
-from tidegate.gateway.shadow import COPY_BYTES, OFF_LOOP, Shadow, ShadowSettings, copy_bytes
+from tidegate.gateway.shadow import COPY_BYTES, OFF_LOOP, Shadow, copy_bytes
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import (
     ExecutionFailed,

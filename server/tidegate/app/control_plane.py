@@ -98,7 +98,11 @@ class ControlPlane:
         ``base`` is the URL of the data plane.
         """
         assert self._store is not None, "open comes first"
-        settings = ServiceSettings(base=base, keep_previous=self._settings.keep_previous)
+        settings = ServiceSettings(
+            base=base,
+            keep_previous=self._settings.keep_previous,
+            downloads_at_once=self._settings.downloads_at_once,
+        )
         self._reconciler = Reconciler(
             self._store,
             self.actuator,

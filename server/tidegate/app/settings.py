@@ -78,6 +78,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Where the secrets are that manifests name; None for none."""
     keep_previous: float = 600.0
     """Seconds that the replicas of a revision go on running after the next one has taken over."""
+    downloads_at_once: int = 2
+    """Models of services that are fetched at a time."""
     cache_bytes: int = 0
     """Bytes of answers that each model's cache keeps; 0 for no cache."""
     ready_timeout: float = 600.0

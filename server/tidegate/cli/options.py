@@ -27,10 +27,12 @@ from tidegate.cli.values import (
     show_size,
 )
 from tidegate.control.activation import ActivationSettings
+from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.watch import WatchSettings
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.protocol.nan import NanPolicy
 from tidegate.replicas.settings import ReplicaSettings
@@ -45,6 +47,8 @@ BATCHING = BatchSettings()
 CALLER = CallerSettings()
 WATCH = WatchSettings()
 ACTIVATION = ActivationSettings()
+SHADOW = ShadowSettings()
+SERVICES = ServiceSettings()
 RELOAD = WatchSettings(watch_interval=0.5, watch_settle=0.2)
 
 
@@ -201,6 +205,23 @@ class Services(Given):
     none."""
     keep_previous: Seconds = 600.0
     """Seconds that the replicas of the revision before go on running, so that going back to it is immediate."""
+
+
+@Parameter(name="*", group=Group("Rollouts", sort_key=5.5))
+@dataclass(frozen=True)
+class Trials(Given):
+    shadow_queue: Positive = SHADOW.max_queue
+    """Copies of requests that wait for one shadow; one beyond is dropped."""
+    shadow_inflight: Positive = SHADOW.max_inflight
+    """Copies at one shadow at a time."""
+    shadow_copy_bytes: Size = SHADOW.max_copy_bytes
+    """Inputs and outputs of one copy; a larger one is dropped."""
+    shadow_bytes: Size = SHADOW.max_bytes
+    """All copies together."""
+    shadow_timeout: Seconds = SHADOW.timeout
+    """Seconds for a shadow's answer; a copy that takes longer is dropped."""
+    downloads_at_once: Positive = SERVICES.downloads_at_once
+    """Models of services that are fetched at a time; the others wait."""
 
 
 @Parameter(name="*", group=Group("Models on demand", sort_key=6))
@@ -381,6 +402,7 @@ class Options:
     copies: Copies = Copies()
     control: Control = Control()
     services: Services = Services()
+    trials: Trials = Trials()
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
@@ -394,7 +416,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.control, self.services, self.awake, self.batching,
+            self.addresses, self.execution, self.copies, self.control, self.services, self.trials, self.awake,
+            self.batching,
             self.callers, self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from tidegate.app.events import Event
     from tidegate.app.settings import ServeSettings
+    from tidegate.cli.options import Trials
+    from tidegate.gateway.shadow_settings import ShadowSettings
     from tidegate.storage.cache import CacheSettings
 
 KEYS_OR_FILES = "`tidegate keys create` makes API keys; certificates and keys of issuers are files in PEM and JSON"
@@ -162,6 +164,7 @@ def _settings_of(options: Options) -> ServeSettings:
             times.timeout,
             times.max_timeout,
             structs.replace(overlay(CALLER, callers), tenant_weights=dict(callers.tenant_weight)),
+            shadow=shadow_of(options.trials),
         ),
         http=structs.replace(http, port=addresses.http_port),
         grpc=structs.replace(grpc, port=addresses.grpc_port),
@@ -192,6 +195,19 @@ def _settings_of(options: Options) -> ServeSettings:
         given=given,
         watch=control.watch or control.reload,
         watching=watching,
+    )
+
+
+def shadow_of(trials: Trials) -> ShadowSettings:
+    """What copies for shadows may take."""
+    from tidegate.gateway.shadow_settings import ShadowSettings
+
+    return ShadowSettings(
+        max_queue=trials.shadow_queue,
+        max_inflight=trials.shadow_inflight,
+        max_copy_bytes=trials.shadow_copy_bytes,
+        max_bytes=trials.shadow_bytes,
+        timeout=trials.shadow_timeout,
     )
 
 

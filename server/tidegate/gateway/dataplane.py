@@ -24,7 +24,8 @@ from tidegate.gateway.index import index_of
 from tidegate.gateway.owned import OwnedAnswer, owned
 from tidegate.gateway.repository import ModelRepository
 from tidegate.gateway.routes import Route, RouteTable
-from tidegate.gateway.shadow import Shadows, ShadowSettings
+from tidegate.gateway.shadow import Shadows
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.gateway.statistics import model_statistics
 from tidegate.identity.identity import Identity, may
 from tidegate.identity.quota import Bucket

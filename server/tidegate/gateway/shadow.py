@@ -26,10 +26,10 @@ from tidegate.analysis.evidence import add
 from tidegate.analysis.histogram import Histogram
 from tidegate.analysis.observation import Comparison
 from tidegate.analysis.outputs import compare
-from tidegate.batching.checks import check_seconds, check_whole
 from tidegate.gateway.backend import Answer, Backend, Caller
 from tidegate.gateway.fault import is_refusal
 from tidegate.gateway.owned import owned
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import InferRequest, InferResponse
 from tidegate.protocol.tensors import Buffer, Tensor
@@ -38,35 +38,10 @@ from tidegate.telemetry.metrics import ShadowMetrics
 
 log = logging.getLogger(__name__)
 
-MIB = 1 << 20
 OFF_LOOP = 64 * 1024
 """Bytes of both sides' outputs from which they are compared in a thread: what takes about half a millisecond."""
 COPY_BYTES = 4096
 """What a copy takes beside its tensors and texts, roughly."""
-
-
-class ShadowSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What copies may take.
-
-    Raises:
-        ValueError: a bound is below what it can be.
-    """
-
-    max_queue: int = 64
-    """Copies that wait, of each shadow. One beyond is dropped: a shadow sees as many requests as it can answer."""
-    max_inflight: int = 4
-    """Copies at a shadow at a time. More than its replicas execute at once would only compete for the processor."""
-    max_copy_bytes: int = 8 * MIB
-    """Inputs and outputs of one copy, and outputs of the shadow. One beyond is dropped. Copying as much takes the
-    gateway up to 4 ms, in which nobody else is answered."""
-    max_bytes: int = 128 * MIB
-    """All copies of the server together, waiting or at a shadow."""
-    timeout: float = 10.0
-    """Seconds from the caller's answer to the shadow's; a copy that takes longer is dropped."""
-
-    def __post_init__(self) -> None:
-        check_whole(self, 1, "max_queue", "max_inflight", "max_copy_bytes", "max_bytes")
-        check_seconds(self, "timeout")
 
 
 class Copy(NamedTuple):
