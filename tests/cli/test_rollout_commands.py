@@ -42,7 +42,7 @@ spec:
     model: {modelFormat: {name: sklearn}, storageUri: "models:/iris"}
   rollout:
     strategy: canary
-    steps: [{weight: 10, hold: {min: 1m}}, {weight: 50}]
+    steps: [{weight: 10, hold: {min: 1m}}, {weight: 50, hold: {min: 1m}}]
 """
 
 
@@ -213,7 +213,7 @@ def test_a_rollout_is_redrawn_in_a_terminal(server: Administered, told: Told) ->
         "iris: revision 2 takes over from revision 1, canary, Succee…",
         "  ✓ warm up",
         "  ✓ step 1 of 2    10 %   at least 1m",
-        "  ✓ step 2 of 2    50 %",
+        "  ✓ step 2 of 2    50 %   at least 1m",
         "  ✓ promote       100 %",
     ]
 
