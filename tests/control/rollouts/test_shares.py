@@ -27,13 +27,14 @@ from tidegate.testing.services import model_service
 
 SETTINGS = ServiceSettings(keep_previous=100.0)
 STEPS = [{"weight": 1}, {"weight": 33, "hold": {"min": "20s"}}, {"weight": 99, "hold": {"max": "60s"}}]
+TIMED = [{"weight": weight, "hold": {"min": "2s"}} for weight in (1, 33, 100)]
 ERRORS: Document = {"errors": {}, "minSamples": 100, "timeout": "60s"}
 WAYS: list[Document | None] = [
     None,
     {"strategy": "immediate"},
     {"strategy": "blueGreen"},
     {"strategy": "blueGreen", "analysis": ERRORS},
-    {"strategy": "canary", "steps": STEPS},
+    {"strategy": "canary", "steps": TIMED},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS | {"outputs": {"maxDifferent": 0.02}}},
     {"strategy": "canary", "steps": STEPS[:2], "analysis": ERRORS | {"onTimeout": "rollback"}},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS, "onFailure": "pause"},
