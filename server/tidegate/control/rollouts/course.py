@@ -27,10 +27,10 @@ class Hold(msgspec.Struct, frozen=True):
     """After it the phase is passed although harm is not excluded, if nothing speaks against it; None for never."""
 
 
-def hold_of(hold: rollouts.Hold | None) -> Hold:
-    """That of a step, as the manifest has it."""
+def hold_of(hold: rollouts.Hold | None, timeout: float) -> Hold:
+    """That of a step, as the manifest has it; ``timeout`` is the time for a verdict."""
     least = hold.min.seconds if hold and hold.min else 0.0
-    return Hold(least, hold.max.seconds if hold and hold.max else max(least, LONGEST))
+    return Hold(least, hold.max.seconds if hold and hold.max else max(least, min(LONGEST, timeout)))
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +64,15 @@ def course_of(rollout: Rollout | None) -> Course | None:
         return None
     told = rollout.analysis
     analysis = told or (Analysis() if rollout.strategy == "shadow" else None)
+    timeout = told.timeout.seconds if told and told.timeout else TIMEOUT
     course = Course(
         strategy=rollout.strategy,
         weights=tuple(step.weight for step in rollout.steps),
-        holds=tuple(hold_of(step.hold) for step in rollout.steps),
+        holds=tuple(hold_of(step.hold, timeout) for step in rollout.steps),
         golden=told.golden if told else None,
         shadow=_shadows(rollout),
         checks=tuple(told.checks) if told else (),
-        timeout=told.timeout.seconds if told and told.timeout else TIMEOUT,
+        timeout=timeout,
         pauses_late=told is None or told.on_timeout == "pause",
         pauses_harm=rollout.on_failure == "pause",
     )

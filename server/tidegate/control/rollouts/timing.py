@@ -26,7 +26,8 @@ def hold_of(rollout: Rollout, course: Course) -> Hold:
 
 def timeout_of(rollout: Rollout, course: Course) -> float:
     """Seconds from the phase's beginning after which it is late."""
-    return max(course.timeout, hold_of(rollout, course).least)
+    hold = hold_of(rollout, course)
+    return max(course.timeout, hold.least, hold.most or 0.0)
 
 
 def times_of(rollout: Rollout, course: Course | None) -> Times:
