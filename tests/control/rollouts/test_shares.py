@@ -27,23 +27,15 @@ from tidegate.testing.resolver import digest
 from tidegate.testing.services import model_service
 
 SETTINGS = ServiceSettings(keep_previous=100.0)
-<<<<<<< HEAD
 STEPS: list[Document] = [{"weight": 1}, {"weight": 33, "hold": {"min": "20s"}}, {"weight": 99, "hold": {"max": "60s"}}]
-=======
-STEPS = [{"weight": 1}, {"weight": 33, "hold": {"min": "20s"}}, {"weight": 99, "hold": {"max": "60s"}}]
-TIMED = [{"weight": weight, "hold": {"min": "2s"}} for weight in (1, 33, 100)]
->>>>>>> prop
+TIMED: list[Document] = [{"weight": weight, "hold": {"min": "2s"}} for weight in (1, 33, 100)]
 ERRORS: Document = {"errors": {}, "minSamples": 100, "timeout": "60s"}
 WAYS: list[Document | None] = [
     None,
     {"strategy": "immediate"},
     {"strategy": "blueGreen"},
     {"strategy": "blueGreen", "analysis": ERRORS},
-<<<<<<< HEAD
-    {"strategy": "canary", "steps": [{**each, "hold": {"min": "20s"}} for each in STEPS]},
-=======
     {"strategy": "canary", "steps": TIMED},
->>>>>>> prop
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS | {"outputs": {"maxDifferent": 0.02}}},
     {"strategy": "canary", "steps": STEPS[:2], "analysis": ERRORS | {"onTimeout": "rollback"}},
     {"strategy": "canary", "steps": STEPS, "analysis": ERRORS, "onFailure": "pause"},
