@@ -387,7 +387,8 @@ class Services(RuleBasedStateMachine):
         seen: dict[str, list[int]] = {}
         for each in (await self.stage.store.occurrences(limit=MOST)).items:
             rollout, _, number = each.occurrence.id.rpartition("/")
-            seen.setdefault(rollout, []).append(int(number))
+            if "/rollout/" in rollout:  # others are told of what has no rollout: a first revision, a failed load
+                seen.setdefault(rollout, []).append(int(number))
         assert all(numbers == list(range(1, len(numbers) + 1)) for numbers in seen.values())
         last = (await self.stage.book()).rollout
         if last is not None:
