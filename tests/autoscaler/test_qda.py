@@ -9,8 +9,9 @@ import pytest
 
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import ScalingConfig
-from tidegate.autoscaler.qda import Qda, QdaState
+from tidegate.autoscaler.qda import Qda
 from tidegate.autoscaler.qda_figures import price_of
+from tidegate.autoscaler.qda_state import QdaState
 from tidegate.testing.scaled import QUIET, FluidService, play, poisson
 
 POLICY = Qda()
@@ -41,10 +42,10 @@ def test_it_learns_what_it_was_told_wrong() -> None:
     assert terms["L"] == pytest.approx(20.0, abs=4.0)
 
 
-@pytest.mark.parametrize(("rate", "start", "changes"), [(20.0, 30.0, 12), (40.0, 30.0, 12), (40.0, 5.0, 24)])
+@pytest.mark.parametrize(("rate", "start", "changes"), [(20.0, 30.0, 12), (40.0, 100.0, 12), (40.0, 5.0, 24)])
 def test_steady_traffic_is_left_alone(rate: float, start: float, changes: int) -> None:
     """Few changes in 20 minutes of Poisson arrivals, fewer where starts are dear; and nobody waits at the end."""
-    service = FluidService(replicas=10, start=start)
+    service = FluidService(replicas=12, start=start)
     config = msgspec.structs.replace(CONFIG, first_start=1.3 * start)
     made = play(POLICY, config, service, poisson(rate, 1200))
     numbers = [decision.replicas for decision in made]
@@ -123,7 +124,7 @@ def test_idle_looks_change_nothing() -> None:
     pattern = (poisson(30.0, 60) + [0] * 150) * 7
     state = play(POLICY, config, service, pattern)[-1].state
     counted, often, seldom = service.seen, state, state
-    due = service.now + 1.0
+    due: float | None = service.now + 1.0
     for second in range(1, 2000):
         now = service.now + second
         told = {"waiting": 0, "warming": (), "started": ()}

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import Decision, ScalingConfig
-from tidegate.autoscaler.qda import Qda, QdaState
+from tidegate.autoscaler.qda import Qda
+from tidegate.autoscaler.qda_state import QdaState
 from tidegate.testing.scaled import FluidService
 
 POLICY = Qda()

@@ -15,7 +15,8 @@ import pytest
 
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import Decision, ScalingConfig
-from tidegate.autoscaler.qda import Qda, QdaState
+from tidegate.autoscaler.qda import Qda
+from tidegate.autoscaler.qda_state import QdaState
 
 RUNS: list[dict[str, Any]] = msgspec.json.decode(
     (Path(__file__).parent / "data" / "autoscaler_vectors.json").read_bytes()
