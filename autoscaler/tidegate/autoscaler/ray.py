@@ -78,7 +78,7 @@ class Ray:
         """Without metrics what was said last holds, and a wish for fewer begins anew."""
         if now < state.asked:  # the clock was set back: what is remembered has no time any more
             state = self.begin(now, state.desired, config)
-        if observation is None:
+        if observation is None or not observation.fresh:
             since = state.since if state.up else None
             state = replace(state, series=unlooked(state.series), since=since)
             return _told(now, state.desired, state, config, "no metrics", {}, idle=False)
