@@ -90,8 +90,7 @@ def test_kpa_says_why() -> None:
     service = Service(policy_of("kpa"), ScalingConfig(target=10, most=100), 1)
     service.second(50)
     assert service.said == (
-        "1 -> 8: concurrency 50 over 60 s and 50 over 6 s, at 7 per replica, 8 and 8 of them; "
-        "panic for 0 s, none goes below 8"
+        "1 -> 8: concurrency 50 over 60 s and 50 over 6 s, 7 per replica need 8 and 8; panic for 0 s, none goes below 8"
     )
 
 
@@ -286,6 +285,6 @@ def test_fixed_is_fixed() -> None:
     """At its lower bound; it asks for no time."""
     service = Service(policy_of("fixed"), ScalingConfig(least=3, most=9), 1)
     assert service.second(500) == 3
-    assert service.said == "1 -> 3: 3 are what it says"
+    assert service.said == "1 -> 3: 3 is what the service says"
     assert service.decision is not None
     assert service.decision.next_at is None

@@ -14,7 +14,7 @@ from tidegate.resources.decode import decode, encode
 from tidegate.resources.inference_service import InferenceService
 from tidegate.resources.translate import translate
 
-OPEN = {"most": UNBOUNDED, "max_batch": 32}
+OPEN: dict[str, Any] = {"most": UNBOUNDED, "max_batch": 32}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -158,3 +159,19 @@ def test_what_is_no_state() -> None:
     """Of another policy, or of another version."""
     with pytest.raises(InvalidRequest, match=r"what was kept of the policy 'kpa' is not its state: .*panic"):
         state_of("kpa", {"desired": 3, "asked": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: KpaSettings(stable_window=0.0), "KpaSettings: 'stable_window' is 0, expected 1 or more"),
+        (lambda: KpaSettings(max_scale_down_rate=1.0), "KpaSettings: 'max_scale_down_rate' is 1, expected more than 1"),
+        (lambda: HpaSettings(sync=-2.5), "HpaSettings: 'sync' is -2.5, expected more than 0"),
+        (lambda: KedaSettings(polling=float("nan")), "KedaSettings: 'polling' is nan, expected more than 0"),
+        (lambda: RaySettings(upscaling_factor=0.0), "RaySettings: 'upscaling_factor' is 0, expected more than 0"),
+    ],
+)
+def test_settings_that_nothing_can_be_computed_with(make: Callable[[], object], message: str) -> None:
+    """They are refused where they are made."""
+    with pytest.raises(InvalidRequest, match=message):
+        make()

@@ -134,7 +134,7 @@ class Kpa:
         self, now: float, metric: Metric, stable: float, panic: float, aim: Aim, wanted: Scale, end: Last, replicas: int
     ) -> tuple[str, ...]:
         windows = f"{self.settings.stable_window:g} s and {number(panic)} over {self.settings.panic_window:g} s"
-        needed = f"at {number(aim.target)} per replica, {wanted.stable} and {wanted.panicked} of them"
+        needed = f"{number(aim.target)} per replica need {wanted.stable} and {wanted.panicked}"
         since = wanted.panic.since
         return (
             f"{metric} {number(stable)} over {windows}, {needed}",

@@ -11,6 +11,7 @@ from math import ceil
 import msgspec
 from msgspec.structs import replace
 
+from tidegate.autoscaler.checks import above, from_
 from tidegate.autoscaler.metering import Series, mean, record, unlooked
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.periods import caught_up, is_due
@@ -40,6 +41,11 @@ class RaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a wish for fewer that is granted."""
     push_interval: float = 10.0
     """Between two reports of the metric to the controller."""
+
+    def __post_init__(self) -> None:
+        above(0.0, self, "target_ongoing_requests", "upscaling_factor", "downscaling_factor", "push_interval")
+        from_(1.0, self, "look_back_period")
+        from_(0.0, self, "upscale_delay", "downscale_delay")
 
 
 class RayState(msgspec.Struct, frozen=True, kw_only=True):
