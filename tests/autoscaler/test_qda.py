@@ -201,6 +201,21 @@ def test_the_batcher_s_curve_goes_before_what_counters_say() -> None:
     assert POLICY.decide(1.0, told, POLICY.begin(0.0, 1, config), config).terms["mu"] == pytest.approx(8 / 0.2)
 
 
+def test_a_batch_that_would_be_late_is_none() -> None:
+    """Of up to 64 rows those count that leave something of the SLO."""
+    config = msgspec.structs.replace(CONFIG, slo=0.5, max_batch=64, first_base=0.05, first_per_row=0.025)
+    terms = POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms
+    assert terms["mu"] == pytest.approx(10 / 0.3)
+    assert terms["W"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_without_a_guess_it_goes_by_the_slo(batch: int) -> None:
+    """A request takes a quarter of it."""
+    config = ScalingConfig(slo=0.4, max_batch=batch)
+    assert POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms["single"] == pytest.approx(0.1)
+
+
 def test_the_state_is_a_value_of_bounded_size() -> None:
     """It survives as JSON, in some kilobytes, and decides the same afterwards."""
     service = FluidService(replicas=3)
