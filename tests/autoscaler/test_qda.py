@@ -137,6 +137,18 @@ def test_idle_looks_change_nothing() -> None:
         assert often.replicas == seldom.replicas, second
 
 
+def test_what_is_pre_warmed_stays_until_it_is_needed() -> None:
+    """Gaps of 25 minutes, longer than anything is kept: started once before each ends, and not again and again."""
+    config = msgspec.structs.replace(CONFIG, least=0, first_start=60.0)
+    service = FluidService(replicas=1, start=60.0)
+    made = play(POLICY, config, service, ([30] * 60 + [0] * 1500) * 9)
+    gap = made[-1400:]
+    slept = next(second for second, decision in enumerate(gap) if decision.replicas == 0)
+    started = next(second for second in range(slept, 1400) if gap[second].replicas > 0)
+    assert "pre-warmed" in gap[started].reason
+    assert all(after.replicas >= before.replicas for before, after in pairwise(gap[started:]))
+
+
 def test_silence_holds() -> None:
     """Without metrics nothing goes down, and the next good look is complete."""
     service = FluidService(replicas=10)
