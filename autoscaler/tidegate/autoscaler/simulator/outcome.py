@@ -1,0 +1,31 @@
+"""What became of one run, as a value that is written down."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a file of results."""
+
+    workload: str
+    policy: str
+    knob: float | None
+    """Of ``qda`` the preference, of the others the target; None for the policy's own."""
+    cold_start: float
+    seed: int
+    plant: str
+    requests: int
+    late: int
+    """Requests that were answered after the SLO, or never."""
+    replica_seconds: float
+    """From order until gone, of all replicas, within the workload's duration."""
+    changes: int
+    """Replicas ordered, and replicas taken away."""
+    p99: float
+    """Seconds from arrival to answer."""
+
+    @property
+    def violations(self) -> float:
+        """Share of requests that were late; 0 where there was none."""
+        return self.late / self.requests if self.requests else 0.0

@@ -1,0 +1,91 @@
+"""One run: a policy looks at a plant once a second, as late and as often in vain as conditions say, and is obeyed."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal, TypeVar
+
+import msgspec
+import numpy as np
+
+from tidegate.autoscaler.observation import Observation
+from tidegate.autoscaler.policy import Policy, ScalingConfig
+from tidegate.autoscaler.simulator.conditions import Conditions, draw
+from tidegate.autoscaler.simulator.outcome import Outcome
+from tidegate.autoscaler.simulator.own_queues import OwnQueues
+from tidegate.autoscaler.simulator.plant import Counters, Plant
+from tidegate.autoscaler.simulator.product import Product
+from tidegate.autoscaler.simulator.workload import Workload
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Kind = Literal["own", "product"]
+"""Which plant: a queue of each replica's own, as the design's; or the product's queue, batch former and dispatch."""
+
+TICK = 1.0
+"""Seconds between two looks."""
+
+
+def simulate(
+    workload: Workload,
+    policy: Policy[S],
+    config: ScalingConfig,
+    conditions: Conditions,
+    *,
+    seed: int = 0,
+    plant: Kind = "own",
+) -> Outcome:
+    """Play a workload through. The same arguments give the same outcome.
+
+    A look is missing where it is late and nothing has been seen yet.
+    """
+    draws = draw(conditions, seed)
+    played: Plant = OwnQueues(workload, draws) if plant == "own" else Product(workload, draws)
+    fleet = played.fleet
+    state = policy.begin(0.0, fleet.provisioned, config)
+    seen: deque[Counters] = deque(maxlen=conditions.late + 1)
+    started: tuple[float, ...] = ()
+    for tick in range(1, int(np.ceil(workload.duration / TICK)) + 1):
+        now = min(tick * TICK, workload.duration)
+        played.advance(now)
+        seen.append(played.look())
+        started += fleet.risen()
+        observation = None
+        blind = next(draws.missing) or any(begin <= now < end for begin, end in conditions.blackouts)
+        if not blind and len(seen) > conditions.late:
+            observation = _observation(seen[0], fleet.ready, tuple(fleet.warming.values()), started)
+            started = ()
+        decision = policy.decide(now, observation, state, config)
+        state = decision.state
+        played.scale(decision.replicas)
+    fleet.account(workload.duration)
+    seconds, changes = fleet.seconds, fleet.changes
+    latencies = played.finish() - workload.arrivals
+    return Outcome(
+        workload=workload.name,
+        policy=policy.name,
+        knob=config.preference if policy.name == "qda" else config.target,
+        cold_start=conditions.cold_start,
+        seed=seed,
+        plant=plant,
+        requests=int(latencies.size),
+        late=int(np.count_nonzero(latencies > workload.service.slo)),
+        replica_seconds=seconds,
+        changes=changes,
+        p99=float(np.percentile(latencies, 99)) if latencies.size else 0.0,
+    )
+
+
+def _observation(counters: Counters, ready: int, warming: tuple[float, ...], started: tuple[float, ...]) -> Observation:
+    return Observation(
+        arrivals=counters.arrivals,
+        completions=counters.completions,
+        busy_seconds=counters.busy_seconds,
+        batches=counters.batches,
+        waiting=counters.waiting,
+        in_flight=counters.in_flight,
+        ready=ready,
+        provisioned=ready + len(warming),
+        warming=warming,
+        started=started,
+    )
