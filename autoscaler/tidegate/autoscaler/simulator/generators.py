@@ -50,7 +50,7 @@ def sampled(duration: float, rate: Floats) -> Rate:
 
 def middles(duration: float, grid: float = GRID) -> Floats:
     """The times at which ``sampled`` is to know a rate."""
-    return (np.arange(int(round(duration / grid))) + 0.5) * grid
+    return (np.arange(round(duration / grid)) + 0.5) * grid
 
 
 def ramp(knots: Sequence[tuple[float, float]]) -> Rate:
@@ -136,7 +136,7 @@ def swings(
 
 def ar_minutes(scale: float, memory: float, sd: float, most: float, duration: float, random: Generator) -> Rate:
     """``scale * exp(x)`` for a minute, x an AR(1) process whose innovations have the deviation ``sd``."""
-    minutes = int(round(duration / 60.0))
+    minutes = round(duration / 60.0)
     rates, x = np.empty(minutes), 0.0
     for k in range(minutes):
         x = memory * x + random.normal(0.0, sd)

@@ -56,7 +56,7 @@ class OwnQueues:
             self._enter(replica, 0)
 
     def advance(self, until: float) -> None:
-        arrivals, events, done = self._arrivals, self._events, self._done
+        arrivals, events = self._arrivals, self._events
         levels, has, place, queues = self._levels, self._has, self._place, self._queues
         state, running, began, jitter = self._state, self._running, self._began, self._jitter
         base, per_row, cap, mask = self._base, self._per_row, self._cap, DRAWS - 1

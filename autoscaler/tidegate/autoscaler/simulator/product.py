@@ -66,6 +66,8 @@ class Product:
         self._next = 0
         self._completions = self._batches = self._taken = 0
         self._busy = 0.0
+        self.refused = 0
+        """Requests that were answered with an error."""
         for replica in self.fleet.found(workload.initial):
             self._attach(replica)
 
@@ -128,7 +130,7 @@ class Product:
             busy = crowded and all(lane.works for lane in self._lanes.values())
             self._batcher.offer(item, arrival, busy=busy)
         except TidegateError:
-            return
+            self.refused += 1
 
     def _happened(self, replica: int) -> None:
         lane = self._lanes.get(replica)
@@ -185,7 +187,7 @@ class Product:
             lane.works.append(work)
             if work.idle:
                 self._begin(lane.number, work)
-        batcher.failures()
+        self.refused += len(batcher.failures())
 
     def _lose(self, replica: int) -> None:
         """As the dispatcher does it: the first batch may have begun, the other has not."""
