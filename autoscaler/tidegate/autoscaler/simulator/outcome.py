@@ -10,8 +10,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     workload: str
     policy: str
-    knob: float | None
-    """Of ``qda`` the preference, of the others the target; None for the policy's own."""
+    """With its knob and settings, as ``contestants`` writes it."""
     cold_start: float
     seed: int
     plant: str

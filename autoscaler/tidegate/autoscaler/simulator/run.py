@@ -32,10 +32,11 @@ def simulate(
     config: ScalingConfig,
     conditions: Conditions,
     *,
+    label: str = "",
     seed: int = 0,
     plant: Kind = "own",
 ) -> Outcome:
-    """Play a workload through. The same arguments give the same outcome.
+    """Play a workload through. The same arguments give the same outcome, in which the policy is called ``label``.
 
     A look is missing where it is late and nothing has been seen yet.
     """
@@ -63,8 +64,7 @@ def simulate(
     latencies = played.finish() - workload.arrivals
     return Outcome(
         workload=workload.name,
-        policy=policy.name,
-        knob=config.preference if policy.name == "qda" else config.target,
+        policy=label or policy.name,
         cold_start=conditions.cold_start,
         seed=seed,
         plant=plant,
