@@ -1,4 +1,4 @@
-"""What a policy is told of a service at one instant. Counters only grow, so that a look that is missed costs nothing."""
+"""What a policy is told of a service at one instant. Counters only grow, so a look that is missed costs nothing."""
 
 from __future__ import annotations
 
