@@ -64,18 +64,16 @@ class Contestant(msgspec.Struct, frozen=True, kw_only=True):
     def config(self, workload: Workload, conditions: Conditions) -> ScalingConfig:
         """What the simulated service says of its scaling; what it guesses at first is as wrong as conditions say."""
         service, guess = workload.service, guessed(workload.service, conditions)
-        config = ScalingConfig(
-            least=workload.least,
-            most=workload.most,
-            slo=service.slo,
-            max_batch=service.max_batch,
-            first_base=guess.base,
-            first_per_row=guess.per_row if service.max_batch > 1 else guess.base + guess.per_row,
-            first_start=guess.cold_start,
-        )
+        config = ScalingConfig(least=workload.least, most=workload.most, slo=service.slo, max_batch=service.max_batch)
         replace = msgspec.structs.replace
         if self.name == "qda":
-            return replace(config, preference=self.knob)
+            return replace(
+                config,
+                preference=self.knob,
+                first_base=guess.base,
+                first_per_row=guess.per_row if service.max_batch > 1 else guess.base + guess.per_row,
+                first_start=guess.cold_start,
+            )
         if self.name == "kpa":
             return replace(config, metric="concurrency", concurrency=service.max_batch)
         if self.name == "fixed":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from tidegate.autoscaler.simulator.contestants import Contestant
 from tidegate.autoscaler.simulator.conditions import Conditions
+from tidegate.autoscaler.simulator.contestants import Contestant
 from tidegate.autoscaler.simulator.outcome import Outcome
 from tidegate.autoscaler.simulator.run import Kind, simulate
 from tidegate.autoscaler.simulator.workload import Workload
