@@ -145,9 +145,8 @@ def overview(by_policy: dict[str, dict[Cell, Summary]], outcomes: Sequence[Outco
         cost = geometric(each.cost.value for each in cells.values())
         least = geometric(bounds[cell] for cell in cells)
         changes = sum(each.changes.value for each in cells.values()) / len(cells)
-        print(
-            f"| `{name}` | {len(cells)} | {100 * violations:.2f} % | {cost:,.0f} | {cost / least:.2f} | {changes:,.0f} |"
-        )
+        numbers = f"{100 * violations:.2f} % | {cost:,.0f} | {cost / least:.2f} | {changes:,.0f}"
+        print(f"| `{name}` | {len(cells)} | {numbers} |")
 
 
 def bounds_of(outcomes: Iterable[Outcome]) -> dict[Cell, float]:
@@ -206,7 +205,7 @@ def held_out(outcomes: Sequence[Outcome]) -> None:
 
 
 def share(of: Mean) -> str:
-    return f"{100 * of.value:.2f} %" + (f" ±{100 * of.half:.2f}" if of.count > 1 else "")
+    return f"{100 * of.value:.2f} %" + (f" ±{100 * of.half:.2f}" if of.runs > 1 else "")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ class Mean(NamedTuple):
 
     value: float
     half: float
-    count: int
+    runs: int
 
 
 class Summary(NamedTuple):

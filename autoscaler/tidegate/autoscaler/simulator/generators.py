@@ -50,7 +50,8 @@ def sampled(duration: float, rate: Floats) -> Rate:
 
 def middles(duration: float, grid: float = GRID) -> Floats:
     """The times at which ``sampled`` is to know a rate."""
-    return (np.arange(round(duration / grid)) + 0.5) * grid
+    found: Floats = (np.arange(round(duration / grid), dtype=np.float64) + 0.5) * grid
+    return found
 
 
 def ramp(knots: Sequence[tuple[float, float]]) -> Rate:

@@ -67,7 +67,7 @@ def _row(
 
 
 def _half(found: Mean) -> float | None:
-    return found.half if found.count > 1 else None
+    return found.half if found.runs > 1 else None
 
 
 def _efficient(row: Row, others: Sequence[Row]) -> bool:

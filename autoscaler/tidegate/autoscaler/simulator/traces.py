@@ -45,7 +45,8 @@ def read_stamps(lines: Iterable[str]) -> Floats:
     if not found:
         raise ValueError("the trace holds no arrival, expected one in a line")
     stamps = np.sort(np.array(found, np.float64))
-    return stamps - stamps[0]
+    since: Floats = stamps - stamps[0]
+    return since
 
 
 def read_days(lines: Iterable[str]) -> Iterator[Day]:
