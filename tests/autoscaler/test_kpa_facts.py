@@ -235,7 +235,8 @@ def test_a_window_is_weighted() -> None:
 def test_the_target(config: ScalingConfig, utilisation: float, target: float, total: float) -> None:
     """resources/target_test.go; the last two by the defaults of config-autoscaler."""
     found = aim_of(config, KpaSettings(target_utilisation=utilisation))
-    assert (found.target, found.total) == (pytest.approx(target), total)
+    assert found.target == pytest.approx(target)
+    assert found.total == total
 
 
 GRACE, WINDOW, TIMEOUT = 30.0, 60.0, 630.0

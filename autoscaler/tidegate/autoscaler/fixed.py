@@ -35,6 +35,6 @@ class Fixed:
         before = state.desired if observation is None else observation.provisioned
         return Decision(
             replicas=replicas,
-            reason=sentence(before, replicas, f"{replicas} are what it says"),
+            reason=sentence(before, replicas, f"{replicas} is what the service says"),
             state=FixedState(desired=replicas),
         )

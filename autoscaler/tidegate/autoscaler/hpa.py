@@ -78,7 +78,7 @@ class Hpa:
         """Between two decisions, and without metrics, what was said last holds."""
         if now < state.asked:  # the clock was set back: what is remembered has no time any more
             state = self.begin(now, state.desired, config)
-        if observation is None:
+        if observation is None or not observation.fresh:
             state = replace(state, series=unlooked(state.series))
             return self._told(now, state.desired, _Next(state, ("no metrics",)), config, idle=False)
         metric = config.metric or "cpu"

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from tidegate.autoscaler.checks import above, from_
+
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """How far it may go within a period (HPAScalingPolicy)."""
@@ -16,6 +18,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     period: float
     """Seconds."""
 
+    def __post_init__(self) -> None:
+        above(0.0, self, "value", "period")
+
 
 class Behavior(msgspec.Struct, frozen=True, kw_only=True):
     """How it goes in one direction (HPAScalingRules)."""
@@ -25,6 +30,9 @@ class Behavior(msgspec.Struct, frozen=True, kw_only=True):
     select: Literal["Max", "Min", "Disabled"] = "Max"
     """Which rule holds: that of the largest change, of the smallest, or none, and it does not go."""
     rules: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        from_(0.0, self, "window")
 
 
 class KedaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +48,10 @@ class KedaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Of the metric of all replicas together; above it is active."""
     push: bool = False
     """Whether it is told of activity at once (a trigger of type external-push)."""
+
+    def __post_init__(self) -> None:
+        above(0.0, self, "polling")
+        from_(0.0, self, "cooldown", "initial_cooldown", "activation_threshold")
 
 
 class HpaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,3 +78,8 @@ class HpaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Per cent, where nobody says it."""
     keda: KedaSettings = KedaSettings()
     """Of and to zero."""
+
+    def __post_init__(self) -> None:
+        above(0.0, self, "sync", "concurrency_target_default", "rps_target_default", "cpu_target_default")
+        from_(0.0, self, "tolerance")
+        from_(1.0, self, "window")

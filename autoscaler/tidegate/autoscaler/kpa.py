@@ -56,7 +56,7 @@ class Kpa:
         """Between two decisions, and without metrics, what was said last holds."""
         if now < state.asked:  # the clock was set back: what is remembered has no time any more
             state = self.begin(now, state.desired, config)
-        if observation is None:
+        if observation is None or not observation.fresh:
             return _held(now, state, config, state.desired, "no metrics", unlooked(state.series))
         metric: Metric = "rps" if config.metric == "rps" else "concurrency"
         decided = caught_up(now, state.decided, self.settings.tick) if state.series.silent else state.decided
@@ -134,7 +134,7 @@ class Kpa:
         self, now: float, metric: Metric, stable: float, panic: float, aim: Aim, wanted: Scale, end: Last, replicas: int
     ) -> tuple[str, ...]:
         windows = f"{self.settings.stable_window:g} s and {number(panic)} over {self.settings.panic_window:g} s"
-        needed = f"at {number(aim.target)} per replica, {wanted.stable} and {wanted.panicked} of them"
+        needed = f"{number(aim.target)} per replica need {wanted.stable} and {wanted.panicked}"
         since = wanted.panic.since
         return (
             f"{metric} {number(stable)} over {windows}, {needed}",

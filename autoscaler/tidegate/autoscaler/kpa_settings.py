@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tidegate.autoscaler.checks import above, from_
 from tidegate.autoscaler.policy import ScalingConfig
 
 _LEAST_TARGET = 0.01
@@ -52,6 +53,14 @@ class KpaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Between two decisions."""
     reachable: bool = True
     """Whether a route leads here; where none does, it goes down at any rate."""
+
+    def __post_init__(self) -> None:
+        above(0.0, self, "panic_window_percentage", "panic_threshold_percentage", "target_utilisation")
+        above(0.0, self, "concurrency_target_default", "rps_target_default", "activator_capacity", "tick")
+        above(1.0, self, "max_scale_up_rate", "max_scale_down_rate")
+        from_(1.0, self, "stable_window", "activation_scale")
+        from_(0.0, self, "scale_down_delay", "scale_to_zero_grace", "pod_retention", "activation_timeout")
+        from_(-1.0, self, "target_burst_capacity")
 
     @property
     def panic_window(self) -> float:

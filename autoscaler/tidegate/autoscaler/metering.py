@@ -48,7 +48,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 def record(series: Series, now: float, observation: Observation, metric: Metric, keep: float) -> Series:
     """With the look at ``now``; of the others those of the last ``keep`` seconds."""
     second = floor(now)
-    if series.seconds and second == series.seconds[-1]:
+    if series.at is not None and second == floor(series.at):
         if metric != "concurrency":
             return series  # the next look covers it
         series = msgspec.structs.replace(series, seconds=series.seconds[:-1], values=series.values[:-1])
@@ -115,5 +115,5 @@ def _grown(before: float, after: float) -> float:
 def _missed(series: Series, second: int, oldest: int, metric: Metric) -> range:
     if metric == "concurrency" and not series.silent:
         return range(0)  # a level between two looks is not known
-    last = series.seconds[-1] if series.seconds else second - 1
+    last = second - 1 if series.at is None else floor(series.at)
     return range(max(last, oldest) + 1, second)

@@ -11,6 +11,7 @@ from math import ceil
 import msgspec
 from msgspec.structs import replace
 
+from tidegate.autoscaler.checks import above, from_
 from tidegate.autoscaler.metering import Series, mean, record, unlooked
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.periods import caught_up, is_due
@@ -40,6 +41,11 @@ class RaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Share of a wish for fewer that is granted."""
     push_interval: float = 10.0
     """Between two reports of the metric to the controller."""
+
+    def __post_init__(self) -> None:
+        above(0.0, self, "target_ongoing_requests", "upscaling_factor", "downscaling_factor", "push_interval")
+        from_(1.0, self, "look_back_period")
+        from_(0.0, self, "upscale_delay", "downscale_delay")
 
 
 class RayState(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +84,7 @@ class Ray:
         """Without metrics what was said last holds, and a wish for fewer begins anew."""
         if now < state.asked:  # the clock was set back: what is remembered has no time any more
             state = self.begin(now, state.desired, config)
-        if observation is None:
+        if observation is None or not observation.fresh:
             since = state.since if state.up else None
             state = replace(state, series=unlooked(state.series), since=since)
             return _told(now, state.desired, state, config, "no metrics", {}, idle=False)
