@@ -42,10 +42,12 @@ def kept_and_pre_warmed(
     return kept, pre_warmed
 
 
-def next_change(needed: Steps, gaps: tuple[Ring, ...], prices: Prices, now: float) -> float | None:
-    """When one of the two may change although nothing arrives."""
+def next_change(needed: Steps, gaps: tuple[Ring, ...], prices: Prices, now: float, least: int) -> float | None:
+    """When one of the two may change, of a level above ``least``, although nothing arrives."""
     found: float | None = None
-    for _, _, at, bucket in _ranges(needed):
+    for _, level, at, bucket in _ranges(needed):
+        if level <= least:
+            continue
         rule = _rule(gaps, bucket, prices)
         place = place_of(now - at)
         said = (rule.keep[place], rule.pre_warm[place + 1])

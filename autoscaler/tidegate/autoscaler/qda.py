@@ -38,14 +38,18 @@ class Qda:
         state = _learn_replicas(state, observation)
         if not observation.fresh:
             return _hold(state, config)
-        return decide_fresh(_learn_counters(state, observation, config), observation, config, state.arrivals.end)
+        learned = _learn_counters(state, observation, config)
+        seconds = round(learned.arrivals.end - state.arrivals.end)
+        return decide_fresh(learned, observation, config, seconds)
 
 
 def _learn_replicas(state: QdaState, observation: Observation) -> QdaState:
-    """What the orchestrator says, which is never stale."""
-    return msgspec.structs.replace(
-        state, start=add_starts(state.start, observation.started), provisioned=observation.provisioned
-    )
+    """What is said of replicas, which is never stale, but may be said twice."""
+    state = msgspec.structs.replace(state, provisioned=observation.provisioned)
+    if not observation.started or observation.started == state.started:
+        return state
+    start = add_starts(state.start, observation.started)
+    return msgspec.structs.replace(state, start=start, started=observation.started)
 
 
 def _learn_counters(state: QdaState, observation: Observation, config: ScalingConfig) -> QdaState:

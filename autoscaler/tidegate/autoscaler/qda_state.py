@@ -33,6 +33,8 @@ class QdaState(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last look with fresh counters; None before there was one."""
     service: ServiceCurve = ServiceCurve()
     start: StartTime = StartTime()
+    started: tuple[float, ...] = ()
+    """The starts that were told last, for the same may be told again."""
     headroom: Headroom = Headroom()
     prices: Prices | None = None
     gaps: tuple[Ring, ...] = NO_GAPS
