@@ -11,6 +11,7 @@ import numpy as np
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import Policy, ScalingConfig
 from tidegate.autoscaler.simulator.conditions import Conditions, draw
+from tidegate.autoscaler.simulator.fleet import Fleet
 from tidegate.autoscaler.simulator.outcome import Outcome
 from tidegate.autoscaler.simulator.own_queues import OwnQueues
 from tidegate.autoscaler.simulator.plant import Counters, Plant
@@ -38,24 +39,23 @@ def simulate(
 ) -> Outcome:
     """Play a workload through. The same arguments give the same outcome, in which the policy is called ``label``.
 
-    A look is missing where it is late and nothing has been seen yet.
+    Where a look is missing the policy is told so, beside the counters that it saw last; so it is until the first comes.
     """
     draws = draw(conditions, seed)
     played: Plant = OwnQueues(workload, draws) if plant == "own" else Product(workload, draws)
     fleet = played.fleet
     state = policy.begin(0.0, fleet.provisioned, config)
     seen: deque[Counters] = deque(maxlen=conditions.late + 1)
-    started: tuple[float, ...] = ()
+    counters = played.look()
     for tick in range(1, int(np.ceil(workload.duration / TICK)) + 1):
         now = min(tick * TICK, workload.duration)
         played.advance(now)
         seen.append(played.look())
-        started += fleet.risen()
-        observation = None
         blind = next(draws.missing) or any(begin <= now < end for begin, end in conditions.blackouts)
-        if not blind and len(seen) > conditions.late:
-            observation = _observation(seen[0], fleet.ready, tuple(fleet.warming.values()), started)
-            started = ()
+        fresh = not blind and len(seen) > conditions.late
+        if fresh:
+            counters = seen[0]
+        observation = _observation(counters, fleet, fresh=fresh)
         decision = policy.decide(now, observation, state, config)
         state = decision.state
         played.scale(decision.replicas)
@@ -76,7 +76,8 @@ def simulate(
     )
 
 
-def _observation(counters: Counters, ready: int, warming: tuple[float, ...], started: tuple[float, ...]) -> Observation:
+def _observation(counters: Counters, fleet: Fleet, *, fresh: bool) -> Observation:
+    """Who orders replicas knows of them at once; only what the service itself tells is late, or missing."""
     return Observation(
         arrivals=counters.arrivals,
         completions=counters.completions,
@@ -84,8 +85,9 @@ def _observation(counters: Counters, ready: int, warming: tuple[float, ...], sta
         batches=counters.batches,
         waiting=counters.waiting,
         in_flight=counters.in_flight,
-        ready=ready,
-        provisioned=ready + len(warming),
-        warming=warming,
-        started=started,
+        ready=fleet.ready,
+        provisioned=fleet.provisioned,
+        warming=tuple(fleet.warming.values()),
+        started=fleet.risen(),
+        fresh=fresh,
     )
