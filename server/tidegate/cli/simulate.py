@@ -186,6 +186,9 @@ def _source(trace: str, function: str, service: Service | None, change: object) 
 def _conditions(start: str, mean_life: str, blackouts: Sequence[str]) -> Conditions:
     from tidegate.autoscaler.simulator.conditions import Conditions
 
+    life = _seconds("--mean-life", mean_life) if mean_life else None
+    if life == 0:
+        raise Failure("--mean-life is 0, expected a time above it", "", Exit.USAGE)
     times = []
     for text in blackouts:
         begin, colon, end = text.partition(":")
@@ -194,7 +197,7 @@ def _conditions(start: str, mean_life: str, blackouts: Sequence[str]) -> Conditi
         times.append((_seconds("--blackout", begin), _seconds("--blackout", end)))
     return Conditions(
         cold_start=_seconds("--start", start.strip()),
-        mean_life=_seconds("--mean-life", mean_life) if mean_life else None,
+        mean_life=life,
         blackouts=tuple(times),
     )
 

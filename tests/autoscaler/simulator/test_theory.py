@@ -72,7 +72,7 @@ def erlang_c(replicas: int, offered: float) -> float:
 
 @pytest.mark.parametrize(("build", "replicas"), [(common_queue, 1), (common_queue, 4), (Product, 1)])
 def test_waits_are_those_of_erlang_c(build: Build, replicas: int) -> None:
-    """M/M/c: the share of those who wait within 0.02 of Erlang's C, the mean wait within 10 % of C s / (c (1 - rho))."""
+    """M/M/c: the share of those who wait within 0.02 of C, the mean wait within 10 % of C s / (c (1 - rho))."""
     share, wait = waits_of(build, replicas)
     assert share == pytest.approx(erlang_c(replicas, LOAD * replicas), abs=0.02)
     assert wait == pytest.approx(erlang_wait(replicas), rel=0.1)
