@@ -75,7 +75,7 @@ def test_options_change_the_workload(capsys: pytest.CaptureFixture[str]) -> None
     batched = ("--service", "20ms", "--batch", "8", "--batch-base", "60ms", "--plant", "product")
     assert document(capsys, "--trace", "step", *QUICK, *batched)["runs"][0]["plant"] == "product"
     dying = document(capsys, "--trace", "step", *QUICK, "--mean-life", "20s", "--blackout", "10:20")["runs"]
-    assert dying[1]["changes"] > base[1]["changes"] == 0 or dying[1]["replica_seconds"] != 1200.0
+    assert dying[1]["changes"] > base[1]["changes"]
 
 
 def test_a_file_of_stamps(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,7 +211,7 @@ def _progress(plays: Sequence[Play]) -> Iterator[Outcome]:
 
     console = Console(stderr=True)
     found = outcomes(plays)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield from found
         return
     yield from track(found, f"{len(plays)} runs", total=len(plays), console=console, transient=True)
