@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tidegate.autoscaler.hpa_settings import HpaSettings, KedaSettings
+from tidegate.autoscaler.hpa_settings import Behavior, HpaSettings, KedaSettings, Rule
 from tidegate.autoscaler.kpa_settings import KpaSettings
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policies import policy_of
@@ -24,7 +24,7 @@ class Service:
         self.arrivals, self.busy = 0, 0.0
         self.decision: Decision[Any] | None = None
 
-    def second(self, waiting: int = 0, *, come: int = 0, busy: float = 0.0, blind: bool = False) -> int:
+    def second(self, waiting: int = 0, *, come: int = 0, busy: float = 0.0, blind: str = "") -> int:
         """One second with so many requests in the queue, arrivals, and executing replicas. How many there are then."""
         self.now += 1.0
         self.arrivals += come
@@ -37,8 +37,10 @@ class Service:
             waiting=waiting,
             ready=self.replicas,
             provisioned=self.replicas,
+            fresh=not blind,
         )
-        self.decision = self.policy.decide(self.now, None if blind else look, self.state, self.config)
+        seen = None if blind == "missing" else look
+        self.decision = self.policy.decide(self.now, seen, self.state, self.config)
         self.state, self.replicas = self.decision.state, self.decision.replicas
         return self.replicas
 
@@ -174,15 +176,16 @@ def test_a_clock_that_is_set_back_is_a_restart(name: str) -> None:
     assert service.until(lambda replicas: replicas == 100, 9000, within=80)
 
 
+@pytest.mark.parametrize("blind", ["missing", "stale"])
 @pytest.mark.parametrize("name", ["kpa", "hpa", "ray"])
-def test_a_minute_of_blindness_lowers_nothing(name: str) -> None:
+def test_a_minute_of_blindness_lowers_nothing(name: str, blind: str) -> None:
     """And after it decisions are made of what is seen then."""
     service = Service(policy_of(name), ScalingConfig(metric="concurrency", target=2, most=100), 5)
     for _ in range(60):
         service.second(10)
     held = service.replicas
     for _ in range(60):
-        assert service.second(blind=True) == held
+        assert service.second(blind=blind) == held
         assert "no metrics" in service.said
     assert service.until(lambda replicas: replicas > held, 100) <= 41
 
@@ -198,6 +201,19 @@ def test_hpa_decides_every_fifteen_seconds() -> None:
     assert changes == [(1, 5), (16, 10), (31, 20)]
 
 
+def test_hpa_grows_no_faster_than_its_rules_over_their_period() -> None:
+    """Four in a minute, counted over several decisions."""
+    slow = Behavior(window=0.0, rules=(Rule(kind="Pods", value=4, period=60.0),))
+    service = Service(
+        policy_of("hpa", HpaSettings(up=slow)), ScalingConfig(metric="concurrency", target=5, most=100), 1
+    )
+    assert service.second(15) == 3
+    assert service.until(lambda replicas: replicas > 3, 100) == 15
+    assert service.replicas == 5
+    assert service.until(lambda replicas: replicas > 5, 100) == 45
+    assert service.replicas == 7
+
+
 def test_hpa_says_why() -> None:
     """The metric, and what held it up."""
     service = Service(policy_of("hpa"), ScalingConfig(metric="concurrency", target=5, most=100), 2)
@@ -208,8 +224,7 @@ def test_hpa_says_why() -> None:
 def test_hpa_goes_down_after_five_minutes() -> None:
     """Or after the window that it was given."""
     for window, least, most in ((300.0, 300, 316), (60.0, 60, 76)):
-        down = HpaSettings().down
-        settings = HpaSettings(down=type(down)(window=window, rules=down.rules))
+        settings = HpaSettings(down=Behavior(window=window, rules=HpaSettings().down.rules))
         service = Service(policy_of("hpa", settings), ScalingConfig(metric="concurrency", target=5, most=100), 20)
         for _ in range(60):
             service.second(100)
@@ -263,6 +278,26 @@ def test_ray_wishes_for_half_a_minute_before_it_grows() -> None:
     for _ in range(60):
         service.second(10)
     assert 600 <= service.until(lambda replicas: replicas < 5) <= 650
+
+
+def test_ray_counts_no_blind_minutes() -> None:
+    """Fewer have to be wished for without a break; what was not seen was no wish."""
+    service = Service(policy_of("ray"), ScalingConfig(most=100), 5)
+    for _ in range(300):
+        service.second()
+    for _ in range(400):
+        service.second(blind="missing")
+    assert service.until(lambda replicas: replicas < 5) >= 600
+
+
+def test_keda_looks_at_its_own_times_although_nobody_asked() -> None:
+    """Its first look is after 1 s, so after an idle hour its next is at 3631 s, and not when a request comes."""
+    service = Service(policy_of("hpa"), ScalingConfig(least=0, metric="concurrency", target=5, most=9), 0)
+    assert service.second() == 0
+    assert service.decision is not None
+    assert service.decision.next_at is None
+    service.now = 3610.0
+    assert service.until(lambda replicas: replicas == 1, 1) == 21
 
 
 @pytest.mark.parametrize("name", ["kpa", "hpa", "ray"])

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 from msgspec.structs import replace
 
+from tidegate.autoscaler.kpa import Kpa
 from tidegate.autoscaler.kpa_law import Panic, activators, at_start, scale
 from tidegate.autoscaler.kpa_settings import Aim, KpaSettings, aim_of
 from tidegate.autoscaler.kpa_zero import Sleep, last
 from tidegate.autoscaler.metering import Series, mean, smoothed, weight
+from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.peaks import Peaks, largest, put
 from tidegate.autoscaler.policy import ScalingConfig
 
@@ -287,3 +289,38 @@ def test_a_wish_is_granted_in_every_phase(phase: str) -> None:
     """kpa/scaler_test.go: scales up; scale up inactive revision; scales up from zero to desired one."""
     sleep = Sleep(phase=phase, since=-15.0)  # type: ignore[arg-type]
     assert last(0.0, 10, 0, sleep, KpaSettings()).replicas == 10
+
+
+@pytest.mark.parametrize(
+    ("load", "least", "most", "ready", "expected"),
+    [
+        (100, 0, 100, 1, 10),
+        (100, 0, 8, 1, 8),
+        (100, 0, 100, 0, 10),
+        (0, 2, 100, 4, 2),
+        (None, 0, 100, 0, 0),
+        (None, 0, 100, 12, 12),
+    ],
+    ids=[
+        "scales up",
+        "scales up to maxScale",
+        "scales up from zero to desired high scale",
+        "scale down to minScale",
+        "does not scale up from zero with no metrics",
+        "negative scale does not scale",
+    ],
+)
+def test_bounds(load: int | None, least: int, most: int, ready: int, expected: int) -> None:
+    """kpa/scaler_test.go, TestScaler, through the whole policy; the last two are CantCountPods and
+    NoDataNoAutoscale of autoscaler_test.go as well."""
+    policy = Kpa(KpaSettings(target_utilisation=1.0))
+    config = ScalingConfig(least=least, most=most, target=10)
+    state = replace(policy.begin(0.0, ready, config), panic=CALM)
+    look = (
+        load
+        if load is None
+        else Observation(
+            arrivals=0, completions=0, busy_seconds=0.0, batches=0, waiting=load, ready=ready, provisioned=ready
+        )
+    )
+    assert policy.decide(1.0, look, state, config).replicas == expected

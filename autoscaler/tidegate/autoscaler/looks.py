@@ -1,8 +1,8 @@
 """The time that a policy counts in, and what happened since the look before: for clocks that jump, and counters, too.
 
-Time only counts while somebody looks. A clock that is set back stands still for one look. A look that comes later than
-it was due by more than ``LATE`` (a clock that was set, a machine that slept, a server that was down) counts as that
-late: what nobody saw is no reason to give anything up.
+Time only counts while somebody looks. A clock that is set back is one second later, as it should be. A look that comes
+later than it was due by more than ``LATE`` (a clock that was set, a machine that slept, a server that was down) counts
+as that late: what nobody saw is no reason to give anything up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from tidegate.autoscaler.observation import Observation
 
 LATE = 10.0
 """Seconds."""
+SET_BACK = 1.0
+"""Seconds from which a clock was set back; less is two looks that crossed."""
 
 
 class Clock(msgspec.Struct, frozen=True):
@@ -29,8 +31,12 @@ class Clock(msgspec.Struct, frozen=True):
 def advance(clock: Clock, now: float) -> Clock:
     """At the caller's ``now``. ``due`` stays, the policy sets it."""
     time = now + clock.shift
-    latest = time if clock.due is None else max(clock.due, clock.at) + LATE
-    counted = min(max(time, clock.at), latest)
+    if time < clock.at:
+        counted = clock.at if clock.at - time < SET_BACK else clock.at + 1.0
+    elif clock.due is None:
+        counted = time
+    else:
+        counted = min(time, max(clock.due, clock.at) + LATE)
     return Clock(counted, clock.shift + counted - time, clock.due)
 
 

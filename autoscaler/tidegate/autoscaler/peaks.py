@@ -14,8 +14,6 @@ def put(peaks: Peaks, index: int, value: int, size: int) -> Peaks:
     kept = [peak for peak in peaks if index - peak[0] < size]
     while kept and kept[-1][1] <= value:
         kept.pop()
-    if kept and kept[-1][0] == index:
-        return tuple(kept)
     return (*kept, (index, value))
 
 

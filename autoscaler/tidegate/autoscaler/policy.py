@@ -42,11 +42,6 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Of ``qda``: a first guess of the seconds from the order of a replica until it is ready; worth two starts."""
 
 
-def within(replicas: int, config: ScalingConfig) -> int:
-    """The number in the bounds; where they exclude each other the upper one holds."""
-    return min(max(replicas, config.least), config.most)
-
-
 class Decision(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
     """How many replicas there are to be."""
 
@@ -77,3 +72,8 @@ class Policy(Protocol[S]):
     def decide(self, now: float, observation: Observation | None, state: S, config: ScalingConfig) -> Decision[S]:
         """What is to be done now. ``observation`` is None where it is missing: then nothing goes down."""
         ...
+
+
+def within(replicas: int, config: ScalingConfig) -> int:
+    """The number in the bounds; where they exclude each other the upper one holds."""
+    return min(max(replicas, config.least), config.most)

@@ -72,23 +72,29 @@ def _chosen(
     state: QdaState, observation: Observation, config: ScalingConfig, needs: Needs, wish: Wish
 ) -> tuple[int, str]:
     """The number, within the bounds, and why."""
-    rate, known = needs.ahead.rate, needs.figures
-    replicas, last = max(wish.hold, wish.drain), bounded(max(state.replicas, observation.ready), config)
-    if replicas > config.most:
-        return config.most, reason.bound("maxReplicas", rate, known.mu)
-    if replicas < last and is_late(observation.waiting, known.mu, observation.ready, known.slack):
+    mu, slack = needs.figures.mu, needs.figures.slack
+    last = bounded(max(state.replicas, observation.ready), config)
+    wanted, said = max(wish.hold, wish.drain), _said(observation, needs, wish)
+    if wanted < last and is_late(observation.waiting, mu, observation.ready, slack):
         return last, reason.late(observation.waiting)
-    if replicas < config.least:
-        return config.least, reason.bound("minReplicas", rate, known.mu)
+    if wanted >= config.most:
+        return config.most, f"at maxReplicas: {said}"
+    if wanted < config.least:
+        return config.least, f"at minReplicas: {said}"
+    return wanted, said
+
+
+def _said(observation: Observation, needs: Needs, wish: Wish) -> str:
+    """Which part wants the most, and its numbers."""
     if wish.drain > wish.hold:
-        return replicas, reason.backlog(observation.waiting, wish.backlog, known.start)
-    if wish.base == replicas:
-        return replicas, reason.base(rate, known.mu, needs.headroom.value)
-    if wish.pre_warmed.level == replicas:
-        return replicas, reason.absent("pre-warmed", wish.pre_warmed, wish.rebuy)
-    if wish.recent == replicas:
-        return replicas, reason.recent(replicas, rate, known.mu)
-    return replicas, reason.absent("kept", wish.kept, wish.rebuy)
+        return reason.backlog(observation.waiting, wish.backlog, needs.figures.start)
+    if wish.base == wish.hold:
+        return reason.base(needs.ahead.rate, needs.figures.mu, needs.headroom.value)
+    if wish.pre_warmed.level == wish.hold > wish.kept.level:
+        return reason.absent("pre-warmed", wish.pre_warmed, wish.rebuy)
+    if wish.kept.level == wish.hold and wish.kept.age >= HOLD:
+        return reason.absent("kept", wish.kept, wish.rebuy)
+    return reason.recent(wish.recent, needs.ahead.rate, needs.figures.mu)
 
 
 def bounded(replicas: int, config: ScalingConfig) -> int:

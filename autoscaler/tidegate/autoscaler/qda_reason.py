@@ -11,7 +11,7 @@ def missing(seconds: float) -> str:
 
 def base(forecast: float, mu: float, headroom: float) -> str:
     if forecast <= 0.0:
-        return "no request in the last minute"
+        return "no request came in the last minute"
     return (
         f"{expected(forecast, mu)}, headroom {headroom:.2f} × sqrt(rate); "
         "one more would cost more than the lateness it saves"
@@ -39,10 +39,6 @@ def backlog(waiting: int, expected_waiting: float, start: float) -> str:
 
 def late(waiting: int) -> str:
     return f"{waiting} waiting (more than half the SLO of work): never down with a late backlog"
-
-
-def bound(name: str, forecast: float, mu: float) -> str:
-    return f"at {name}; {expected(forecast, mu)}"
 
 
 def expected(forecast: float, mu: float) -> str:
