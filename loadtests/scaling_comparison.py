@@ -12,6 +12,7 @@ comparison goes on where it was. The tables are made of what the file holds, and
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ from tidegate.autoscaler.simulator.comparison import Cell, Mean, Summary, Verdic
 from tidegate.autoscaler.simulator.conditions import Conditions, draw
 from tidegate.autoscaler.simulator.contestants import KNOBS, parse
 from tidegate.autoscaler.simulator.outcome import Outcome
-from tidegate.autoscaler.simulator.plays import Play, key_of, play
+from tidegate.autoscaler.simulator.plays import Play, key_of, outcomes
 
 STARTS = (1.0, 5.0, 30.0, 100.0)
 OURS = "qda@0.5"
@@ -93,8 +94,8 @@ def run(options: argparse.Namespace) -> None:
     left = [each for each in plays_of(options) if each.key not in done]
     options.results.parent.mkdir(parents=True, exist_ok=True)
     begun, told = time.monotonic(), 0.0
-    with options.results.open("ab") as file, ProcessPoolExecutor(options.jobs) as pool:
-        for count, outcome in enumerate(pool.map(one, left), 1):
+    with options.results.open("ab") as file:
+        for count, outcome in enumerate(played(left, options.jobs), 1):
             file.write(msgspec.json.encode(outcome) + b"\n")
             file.flush()
             passed = time.monotonic() - begun
@@ -103,8 +104,22 @@ def run(options: argparse.Namespace) -> None:
                 print(f"{count} of {len(left)} runs in {passed:.0f} s", file=sys.stderr, flush=True)
 
 
+def played(plays: Sequence[Play], jobs: int) -> Iterator[Outcome]:
+    """The outcomes, in order."""
+    if jobs == 1:
+        yield from outcomes(plays)
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the processes of the pool would stay behind
+    with ProcessPoolExecutor(jobs) as pool:
+        try:
+            yield from pool.map(one, plays)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 def one(what: Play) -> Outcome:
-    return play(what, what.make(what.seed))
+    return what()
 
 
 def read(path: Path) -> list[Outcome]:
@@ -117,10 +132,10 @@ def read(path: Path) -> list[Outcome]:
     return [msgspec.json.decode(line, type=Outcome) for line in lines[:-1]]
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
+def report(found: Sequence[Outcome]) -> None:
     """Tables for docs/simulate.md."""
-    of_catalogue = [each for each in outcomes if each.workload in catalogue.WORKLOADS]
-    for plant in sorted({each.plant for each in outcomes}):
+    of_catalogue = [each for each in found if each.workload in catalogue.WORKLOADS]
+    for plant in sorted({each.plant for each in found}):
         chosen = [each for each in of_catalogue if each.plant == plant]
         if not chosen:
             continue
@@ -133,11 +148,11 @@ def report(outcomes: Sequence[Outcome]) -> None:
         overview(by_policy, chosen)
         if OURS in by_policy:
             wins(by_policy)
-    held_out([each for each in outcomes if each.workload in catalogue.HELD_OUT])
+    held_out([each for each in found if each.workload in catalogue.HELD_OUT])
 
 
-def overview(by_policy: dict[str, dict[Cell, Summary]], outcomes: Sequence[Outcome]) -> None:
-    bounds = bounds_of(outcomes)
+def overview(by_policy: dict[str, dict[Cell, Summary]], runs: Sequence[Outcome]) -> None:
+    bounds = bounds_of(runs)
     print("| policy | cells | mean violations | geometric-mean replica-seconds | of the bound | replica changes |")
     print("|---|---|---|---|---|---|")
     for name, cells in by_policy.items():
@@ -149,10 +164,10 @@ def overview(by_policy: dict[str, dict[Cell, Summary]], outcomes: Sequence[Outco
         print(f"| `{name}` | {len(cells)} | {numbers} |")
 
 
-def bounds_of(outcomes: Iterable[Outcome]) -> dict[Cell, float]:
+def bounds_of(found_runs: Iterable[Outcome]) -> dict[Cell, float]:
     """The clairvoyant bound of each cell, on average over the seeds that were run."""
     found: dict[Cell, list[float]] = {}
-    runs = sorted({(each.seed, each.workload, each.cold_start) for each in outcomes})
+    runs = sorted({(each.seed, each.workload, each.cold_start) for each in found_runs})
     for seed, name, start in runs:
         jitter = draw(Conditions(cold_start=start), seed).jitter
         found.setdefault(Cell(name, start), []).append(bound(catalogue.make(name, seed), start, jitter))
@@ -187,19 +202,19 @@ def wins(by_policy: dict[str, dict[Cell, Summary]]) -> None:
         )
 
 
-def held_out(outcomes: Sequence[Outcome]) -> None:
+def held_out(runs: Sequence[Outcome]) -> None:
     """Days of a function are its replicates, beside the seeds."""
-    if not outcomes:
+    if not runs:
         return
-    print(f"\n## Held out; {len(outcomes)} runs\n")
+    print(f"\n## Held out; {len(runs)} runs\n")
     print("| function, start | days × seeds | policy | violations | replica-seconds |\n|---|---|---|---|---|")
     groups: dict[tuple[str, float, str], list[Outcome]] = {}
-    for each in outcomes:
+    for each in runs:
         groups.setdefault((each.workload.partition("_day")[0], each.cold_start, each.policy), []).append(each)
-    for (function, start, policy), runs in sorted(groups.items()):
-        violations, cost = mean([each.violations for each in runs]), mean([each.replica_seconds for each in runs])
+    for (function, start, policy), days in sorted(groups.items()):
+        violations, cost = mean([each.violations for each in days]), mean([each.replica_seconds for each in days])
         print(
-            f"| {function}, {start:g} s | {len(runs)} | `{policy}` | {share(violations)} | "
+            f"| {function}, {start:g} s | {len(days)} | `{policy}` | {share(violations)} | "
             f"{cost.value:,.0f} ±{cost.half:,.0f} |"
         )
 
