@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tidegate.autoscaler.simulator.outcome import Outcome
     from tidegate.autoscaler.simulator.plays import Play
     from tidegate.autoscaler.simulator.source import Source
-    from tidegate.autoscaler.simulator.table import Row
     from tidegate.autoscaler.simulator.workload import Service, Workload
 
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
@@ -90,6 +89,7 @@ def simulate(
     from tidegate.autoscaler.simulator.contestants import parse, swept
     from tidegate.autoscaler.simulator.plays import Play
     from tidegate.autoscaler.simulator.table import rows
+    from tidegate.cli.simulated import as_json, as_text
 
     contestants = [parse(name) for name in policy.split(",")]
     if sweep:
@@ -117,9 +117,9 @@ def simulate(
     outcomes = list(_progress(plays))
     table = rows(outcomes, _bounds(plays))
     if output == "json":
-        _write_json(source.name, table, outcomes)
+        print(as_json(source.name, table, outcomes))
     else:
-        _write_text(table)
+        print("\n".join(as_text(table)))
     return Exit.GOOD
 
 
@@ -229,46 +229,3 @@ def _bounds(plays: Sequence[Play]) -> dict[tuple[str, float, int], float]:
                 play.make(play.seed), play.conditions.cold_start, draw(play.conditions, play.seed).jitter
             )
     return found
-
-
-def _write_json(name: str, table: Sequence[Row], outcomes: Sequence[Outcome]) -> None:
-    import msgspec
-
-    document = {"trace": name, "rows": table, "runs": outcomes}
-    print(msgspec.json.format(msgspec.json.encode(document), indent=2).decode())
-
-
-def _write_text(table: Sequence[Row]) -> None:
-    from tidegate.cli.scatter import Point, scatter
-    from tidegate.cli.tables import lines_of
-
-    columns = ("START", "POLICY", "VIOLATIONS", "REPLICA-S", "OF BOUND", "CHANGES", "P99", "PARETO")
-    print("\n".join(lines_of(columns, [_cells(row) for row in table])))
-    for cold_start in sorted({row.cold_start for row in table}):
-        here = [row for row in table if row.cold_start == cold_start]
-        points = [Point(row.replica_seconds, 100 * row.violations, row.policy[0]) for row in here]
-        print(f"\nstart {cold_start:g} s; {_legend(here)}; ¦ is the bound of who knows the future")
-        print("\n".join(scatter(points, "replica-s", "violations, %", line=here[0].bound)))
-
-
-def _cells(row: Row) -> tuple[object, ...]:
-    violations = f"{100 * row.violations:.2f}%" + (
-        f" ±{100 * row.violations_half:.2f}" if row.violations_half is not None else ""
-    )
-    cost = f"{row.replica_seconds:,.0f}" + (
-        f" ±{row.replica_seconds_half:,.0f}" if row.replica_seconds_half is not None else ""
-    )
-    return (
-        f"{row.cold_start:g}s",
-        row.policy,
-        violations,
-        cost,
-        f"{row.replica_seconds / row.bound:.2f}x" if row.bound else "-",
-        f"{row.changes:,.0f}",
-        f"{row.p99:.3g}s" if row.p99 < float("inf") else "never",
-        "*" if row.efficient else "",
-    )
-
-
-def _legend(rows: Sequence[Row]) -> str:
-    return ", ".join(dict.fromkeys(f"{row.policy[0]} {row.policy.split('@')[0]}" for row in rows))

@@ -70,7 +70,7 @@ def test_only_cells_that_both_were_run_in_are_compared() -> None:
 def test_an_interval_is_students() -> None:
     """Of 1, 2, 3 the mean is 2 and the half width 4.303 / sqrt(3)."""
     found = mean([1.0, 2.0, 3.0])
-    assert found == (2.0, pytest.approx(4.303 / 3**0.5), 3)
+    assert (found.value, found.half, found.runs) == pytest.approx((2.0, 4.303 / 3**0.5, 3))
     assert mean([5.0]) == (5.0, 0.0, 1)
     with pytest.raises(ValueError, match="one at least"):
         mean([])
