@@ -39,7 +39,7 @@ def test_without_data_it_is_ski_rental(rebuy: float) -> None:
     rule = Rule((), rebuy, 5.0)
     assert rebuy - THETA <= kept_until(rule) * 1.22
     assert kept_until(rule) <= max((rebuy - THETA) * 1.22, AGES[0])
-    assert not any(rule.pre_warm)
+    assert not any(rule.start)
 
 
 def test_gaps_that_are_worth_it_are_waited_for() -> None:
@@ -49,8 +49,8 @@ def test_gaps_that_are_worth_it_are_waited_for() -> None:
     assert all(through)
     cheap = Rule(gaps, 100.0, 5.0)
     assert not cheap.keep[place_of(40.0)]
-    assert cheap.pre_warm[place_of(150.0)]
-    assert not cheap.pre_warm[place_of(260.0)]
+    assert cheap.start[place_of(150.0)]
+    assert not cheap.start[place_of(260.0)]
 
 
 def test_gaps_longer_than_worth_are_not_waited_for() -> None:
@@ -60,8 +60,8 @@ def test_gaps_longer_than_worth_are_not_waited_for() -> None:
 
 def test_few_gaps_pre_warm_nothing() -> None:
     """Five of them are no evidence."""
-    assert not any(Rule((200.0,) * 5, 400.0, 5.0).pre_warm)
-    assert any(Rule((200.0,) * 6, 400.0, 5.0).pre_warm)
+    assert not any(Rule((200.0,) * 5, 400.0, 5.0).start)
+    assert any(Rule((200.0,) * 6, 400.0, 5.0).start)
 
 
 @given(RINGS, PRICES, st.floats(1.0, 10.0), st.floats(0.1, 100.0))
@@ -69,16 +69,24 @@ def test_dearer_is_kept_at_least_as_long(ring: Ring, rebuy: float, factor: float
     """At every age, and pre-warmed at every age."""
     low, high = Rule(ring, rebuy, start), Rule(ring, rebuy * factor, start)
     assert all(more or not less for less, more in zip(low.keep, high.keep, strict=True))
-    assert all(more or not less for less, more in zip(low.pre_warm, high.pre_warm, strict=True))
+    assert all(more or not less for less, more in zip(low.start, high.start, strict=True))
 
 
 @given(RINGS, PRICES, st.floats(0.1, 100.0))
 def test_nothing_is_kept_for_ever(ring: Ring, rebuy: float, start: float) -> None:
-    """15 minutes at most, and after an hour nothing is started."""
+    """15 minutes at most without evidence; and after an hour nothing is."""
     rule = Rule(ring, rebuy, start)
-    assert not any(keep for age, keep in zip(AGES, rule.keep, strict=True) if age > KEEP)
+    longest = KEEP if len(ring) < 6 else AHEAD / 1.22
+    assert not any(keep for age, keep in zip(AGES, rule.keep, strict=True) if age > longest)
     assert AGES[-1] <= AHEAD
-    assert not rule.pre_warm[-1]
+    assert not rule.start[-1]
+
+
+@given(RINGS, PRICES, st.floats(0.1, 100.0))
+def test_what_is_started_is_kept(ring: Ring, rebuy: float, start: float) -> None:
+    """At every age at which it would be started if it did not run."""
+    rule = Rule(ring, rebuy, start)
+    assert all(keep for place, keep in enumerate(rule.keep) if rule.start[place] or rule.start[place + 1])
 
 
 def test_levels_share_rings_by_size() -> None:

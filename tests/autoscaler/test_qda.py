@@ -137,6 +137,18 @@ def test_idle_looks_change_nothing() -> None:
         assert often.replicas == seldom.replicas, second
 
 
+def test_what_is_pre_warmed_stays_until_it_is_needed() -> None:
+    """Gaps of 25 minutes, longer than anything is kept: started once before each ends, and not again and again."""
+    config = msgspec.structs.replace(CONFIG, least=0, first_start=60.0)
+    service = FluidService(replicas=1, start=60.0)
+    made = play(POLICY, config, service, ([30] * 60 + [0] * 1500) * 9)
+    gap = made[-1400:]
+    slept = next(second for second, decision in enumerate(gap) if decision.replicas == 0)
+    started = next(second for second in range(slept, 1400) if gap[second].replicas > 0)
+    assert "pre-warmed" in gap[started].reason
+    assert all(after.replicas >= before.replicas for before, after in pairwise(gap[started:]))
+
+
 def test_silence_holds() -> None:
     """Without metrics nothing goes down, and the next good look is complete."""
     service = FluidService(replicas=10)
@@ -199,6 +211,21 @@ def test_the_batcher_s_curve_goes_before_what_counters_say() -> None:
     config = msgspec.structs.replace(CONFIG, max_batch=8)
     told = msgspec.structs.replace(QUIET, curve=(0.1, 0.0125))
     assert POLICY.decide(1.0, told, POLICY.begin(0.0, 1, config), config).terms["mu"] == pytest.approx(8 / 0.2)
+
+
+def test_a_batch_that_would_be_late_is_none() -> None:
+    """Of up to 64 rows those count that leave something of the SLO."""
+    config = msgspec.structs.replace(CONFIG, slo=0.5, max_batch=64, first_base=0.05, first_per_row=0.025)
+    terms = POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms
+    assert terms["mu"] == pytest.approx(10 / 0.3)
+    assert terms["W"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_without_a_guess_it_goes_by_the_slo(batch: int) -> None:
+    """A request takes a quarter of it."""
+    config = ScalingConfig(slo=0.4, max_batch=batch)
+    assert POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms["single"] == pytest.approx(0.1)
 
 
 def test_the_state_is_a_value_of_bounded_size() -> None:

@@ -47,7 +47,7 @@ CONFIGS = st.builds(
     st.integers(1, 60),
     st.sampled_from([0.15, 0.3, 0.72, 2.0, 6.0]),
     st.floats(0.0, 1.0),
-    st.sampled_from([1, 8]),
+    st.sampled_from([1, 8, 64]),
     st.sampled_from([0.5, 5.0, 30.0, 100.0]),
 )
 

@@ -84,3 +84,9 @@ def test_time_has_no_unit(rate: float, mu: float, slack: float, price: float, do
     unit = 2.0**doublings
     assume(rate / mu < MOST)
     assert staff(rate * unit, mu * unit, slack / unit, price, MOST) == staff(rate, mu, slack, price, MOST)
+
+
+def test_thousands_are_not_weighed() -> None:
+    """Who may have any number has as many as the load, at once."""
+    assert staff(3e6, 1.0, 1.0, 24.0, 2**31 - 1) == 3_000_001
+    assert 9_900 < staff(9_900.0, 1.0, 1.0, 24.0, 2**31 - 1) <= 10_000

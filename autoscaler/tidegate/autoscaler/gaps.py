@@ -33,11 +33,11 @@ WORTH = 2.0
 THETA = 200.0
 """Seconds; the first guess keeps until rebuy - THETA."""
 KEEP = 900.0
-"""Seconds for which a replica is kept at most: what a wrong history can cost."""
+"""Seconds for which a replica is kept at most, without evidence: what a wrong history can cost."""
 AHEAD = 3600.0
-"""Seconds of absence after which nothing is pre-warmed."""
+"""Seconds of absence after which nothing is pre-warmed, or kept on evidence."""
 PRE_WARM_AFTER = 6
-"""Gaps that must be known before replicas are started on them."""
+"""Gaps that are evidence."""
 AGES = tuple(2.0 * 1.22**step for step in range(38))
 """Ages for which it is decided, up to ``AHEAD``. Between two of them a replica is there if it is to be there at one: it
 is kept by the one before, and started by the one after."""
@@ -67,9 +67,12 @@ def longer(ring: Ring, age: float) -> int:
 
 
 class Rule:
-    """What holds for levels of one bucket, by the age of their absence. Made of its arguments alone."""
+    """What holds for levels of one bucket, by the age of their absence. Made of its arguments alone.
 
-    __slots__ = ("keep", "pre_warm")
+    ``keep`` is for replicas that run, ``start`` for those that do not; the latter is looked up at the age after.
+    """
+
+    __slots__ = ("keep", "start")
 
     def __init__(self, ring: Ring, rebuy: float, start: float) -> None:
         gaps = sorted(ring)
@@ -84,26 +87,29 @@ class Rule:
             return (WORTH * THETA * log(1.0 + age / THETA) + sums[ended] + age * (len(gaps) - ended)) / weight
 
         values = [survival(age) * rebuy + lasted(age) for age in AGES]
-        self.keep = _kept(values)
-        self.pre_warm = (False,) * (len(AGES) + 1)
+        self.keep = _kept(values, KEEP)
+        self.start = (False,) * (len(AGES) + 1)
         if len(gaps) >= PRE_WARM_AFTER:
             wanted = [survival(age + start) * rebuy + lasted(age) for age in AGES]
-            self.pre_warm = _pre_warmed(values, wanted, start)
+            self.start = _started(values, wanted, start)
+            # What is started must stay until its level is back, also when that is sooner than a start would take.
+            longest = _kept(values, AHEAD)
+            self.keep = tuple(keep or longest[place] or self.start[place + 1] for place, keep in enumerate(self.keep))
 
 
-def _kept(values: list[float]) -> tuple[bool, ...]:
-    """At each age, whether a later one up to ``KEEP`` is worth less."""
+def _kept(values: list[float], longest: float) -> tuple[bool, ...]:
+    """At each age, whether a later one up to ``longest`` is worth less."""
     kept = [False] * len(AGES)
     least = float("inf")
     for place in range(len(AGES) - 1, -1, -1):
         kept[place] = values[place] > least
-        if AGES[place] <= KEEP:
+        if AGES[place] <= longest:
             least = min(least, values[place])
     return tuple(kept)
 
 
-def _pre_warmed(values: list[float], wanted: list[float], start: float) -> tuple[bool, ...]:
-    """At each age, whether one later than that of readiness is worth less."""
+def _started(values: list[float], wanted: list[float], start: float) -> tuple[bool, ...]:
+    """At each age, whether one later than that of readiness is worth less; and never after the last."""
     least = [float("inf")] * (len(AGES) + 1)
     for place in range(len(AGES) - 1, -1, -1):
         least[place] = min(least[place + 1], values[place])

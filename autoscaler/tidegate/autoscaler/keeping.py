@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tidegate.autoscaler.gaps import AGES, BUCKETS, KEEP, LEAST, Ring, Rule, bucket_of, longer, place_of, rule_of
+from tidegate.autoscaler.gaps import AGES, BUCKETS, Ring, Rule, bucket_of, longer, place_of, rule_of
 from tidegate.autoscaler.levels import Steps
 from tidegate.autoscaler.qda_state import Prices
 
@@ -35,9 +35,9 @@ def kept_and_pre_warmed(
     for low, level, at, bucket in _ranges(needed):
         age, rule = now - at, _rule(gaps, bucket, prices)
         place = place_of(age)
-        if age <= KEEP and rule.keep[place] and low < running:
+        if rule.keep[place] and low < running:
             kept = _absent(min(level, running), age, gaps[bucket])
-        if age >= LEAST and rule.pre_warm[place + 1]:
+        if rule.start[place + 1] and level > running:
             pre_warmed = _absent(level, age, gaps[bucket])
     return kept, pre_warmed
 
@@ -50,9 +50,9 @@ def next_change(needed: Steps, gaps: tuple[Ring, ...], prices: Prices, now: floa
             continue
         rule = _rule(gaps, bucket, prices)
         place = place_of(now - at)
-        said = (rule.keep[place], rule.pre_warm[place + 1])
+        said = (rule.keep[place], rule.start[place + 1])
         for later in range(place + 1, len(AGES)):
-            if (rule.keep[later], rule.pre_warm[later + 1]) != said:
+            if (rule.keep[later], rule.start[later + 1]) != said:
                 time = at + AGES[later]
                 found = time if found is None else min(found, time)
                 break

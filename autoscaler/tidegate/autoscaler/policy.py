@@ -36,8 +36,8 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     first_base: float = 0.0
     """Of ``qda``: a first guess of the seconds of an execution without its rows; only read where it batches."""
     first_per_row: float | None = None
-    """Of ``qda``: a first guess of the seconds of each row, or of a request without batches; None for a quarter of
-    ``slo``. It may be wrong by a third: 20 requests count as much as it does."""
+    """Of ``qda``: a first guess of the seconds of each row, or of a request without batches; None to go by ``slo``. It
+    may be wrong by a third: 20 requests count as much as it does."""
     first_start: float = 10.0
     """Of ``qda``: a first guess of the seconds from the order of a replica until it is ready; worth two starts."""
 

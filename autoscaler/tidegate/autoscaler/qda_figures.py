@@ -10,6 +10,15 @@ from tidegate.autoscaler.qda_state import QdaState
 from tidegate.autoscaler.service_curve import service_of
 from tidegate.autoscaler.start_time import start_of
 
+LEAST_SLACK = 0.1
+"""Of the SLO that is always taken as left for waiting."""
+WAITS = 1.5
+"""Executions that a request lives through where batches are made: half of another one, and its own."""
+LATE = 0.7
+"""Of a missing replica's requests that are answered late."""
+CLEAR = 4.0
+"""Seconds until a missing replica is noticed and what waits for it is answered: a look, a tick, two for the queue."""
+
 
 class Figures(msgspec.Struct, frozen=True):
     """What a decision reckons with."""
@@ -35,11 +44,29 @@ def price_of(preference: float) -> float:
 
 def figures(state: QdaState, observation: Observation, config: ScalingConfig) -> Figures:
     """What is known now, in the law's terms."""
-    price, batch = price_of(config.preference), max(config.max_batch, 1)
-    first = config.slo / 4.0 if config.first_per_row is None else config.first_per_row
-    base, per_row = observation.curve or service_of(state.service, config.first_base, first, batch)
+    price, slo = price_of(config.preference), config.slo
+    base, per_row = observation.curve or service_of(state.service, *_first(config), config.max_batch)
+    batch = batch_within(base, per_row, config.max_batch, slo * (1.0 - LEAST_SLACK) / WAITS)
     service = base + per_row * batch
     start = start_of(state.start, config.first_start)
-    slack = max(config.slo - service * (1.0 if batch == 1 else 1.5), config.slo / 10.0)
-    rebuy = start + 0.7 * price * max(0.0, start + 4.0 - config.slo)
+    # Who comes while a batch is executed waits for half of it, on average, before his own.
+    slack = max(slo - service * (WAITS if config.max_batch > 1 else 1.0), slo * LEAST_SLACK)
+    rebuy = start + LATE * price * max(0.0, start + CLEAR - slo)
     return Figures(price, batch / service, base + per_row, start, slack, rebuy)
+
+
+def batch_within(base: float, per_row: float, most: int, seconds: float) -> float:
+    """Requests that are executed at once within ``seconds``, from 1 to ``most``: larger batches come too late.
+
+    It need not be whole, so that a looser SLO moves it without steps.
+    """
+    if most <= 1 or per_row <= 0.0:
+        return float(max(most, 1))
+    return min(float(most), max((seconds - base) / per_row, 1.0))
+
+
+def _first(config: ScalingConfig) -> tuple[float, float]:
+    """The first guess: without one, a request takes a quarter of the SLO, half of it for the execution as such."""
+    if config.first_per_row is not None:
+        return config.first_base, config.first_per_row
+    return (config.slo / 8.0, config.slo / 8.0) if config.max_batch > 1 else (0.0, config.slo / 4.0)

@@ -32,7 +32,7 @@ def absent(what: str, level: Absent, rebuy: float) -> str:
 
 def backlog(waiting: int, expected_waiting: float, start: float) -> str:
     return (
-        f"{waiting} waiting, and {expected_waiting:.0f} will be when the ordered replicas are there in {start:.0f} s; "
+        f"{waiting} waiting, and {expected_waiting:.0f} will be in {start:.0f} s, when what was ordered is ready; "
         "as many as answer them within the SLO"
     )
 

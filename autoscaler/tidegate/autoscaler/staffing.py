@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from math import exp, floor, log
 
+MANY = 10_000
+"""Replicas beyond which nothing is weighed: it would take milliseconds, and of so many one hardly matters."""
+
 
 def staff(rate: float, mu: float, slack: float, price: float, most: int) -> int:
     """Replicas for ``rate`` arrivals a second, at ``mu`` each; at most ``most``, and none for no arrivals.
@@ -20,8 +23,9 @@ def staff(rate: float, mu: float, slack: float, price: float, most: int) -> int:
     if rate <= 0.0 or most <= 0:
         return 0
     load = rate / mu
-    if load >= most:
-        return most
+    if load >= min(most, MANY):
+        return min(most, floor(load) + 1)
+    most = min(most, MANY)
     first = floor(load) + 1
     blocked = 1.0  # Erlang B by its recursion
     for count in range(1, first + 1):
