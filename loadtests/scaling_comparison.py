@@ -24,7 +24,7 @@ import msgspec
 
 from tidegate.autoscaler.simulator import catalogue
 from tidegate.autoscaler.simulator.clairvoyant import bound
-from tidegate.autoscaler.simulator.comparison import Cell, Mean, Summary, Verdict, compare, geometric, mean, summarise
+from tidegate.autoscaler.simulator.comparison import Cell, Mean, Verdict, compare, geometric, mean, summarise
 from tidegate.autoscaler.simulator.conditions import Conditions, draw
 from tidegate.autoscaler.simulator.contestants import KNOBS, parse
 from tidegate.autoscaler.simulator.outcome import Outcome
@@ -139,65 +139,70 @@ def report(found: Sequence[Outcome]) -> None:
         chosen = [each for each in of_catalogue if each.plant == plant]
         if not chosen:
             continue
-        by_policy = {
-            name: summarise(each for each in chosen if each.policy == name)
-            for name in dict.fromkeys(each.policy for each in chosen)
-        }
+        by_policy: dict[str, list[Outcome]] = {}
+        for each in chosen:
+            by_policy.setdefault(each.policy, []).append(each)
         seeds = sorted({each.seed for each in chosen})
         print(f"\n## Plant: {plant}; seeds {', '.join(map(str, seeds))}; {len(chosen)} runs\n")
-        overview(by_policy, chosen)
+        overview({name: by_policy[name] for name in (OURS, *BASELINES) if name in by_policy})
+        if len(by_policy) > 1 + len(BASELINES):
+            print("\nAll policies, in what every one of them was run in:\n")
+            overview(by_policy)
         if OURS in by_policy:
             wins(by_policy)
     held_out([each for each in found if each.workload in catalogue.HELD_OUT])
 
 
-def overview(by_policy: dict[str, dict[Cell, Summary]], runs: Sequence[Outcome]) -> None:
-    bounds = bounds_of(runs)
-    print("| policy | cells | mean violations | geometric-mean replica-seconds | of the bound | replica changes |")
-    print("|---|---|---|---|---|---|")
-    for name, cells in by_policy.items():
+def overview(by_policy: dict[str, list[Outcome]]) -> None:
+    """Of the cells and seeds that all were run in."""
+    common = set.intersection(*({run_of(each) for each in runs} for runs in by_policy.values()))
+    bounds = bounds_of(common)
+    print(f"{len(bounds)} cells, {len(common)} runs of each.\n")
+    print("| policy | mean violations | geometric-mean replica-seconds | of the bound | replica changes |")
+    print("|---|---|---|---|---|")
+    for name, runs in by_policy.items() if common else ():
+        cells = summarise(each for each in runs if run_of(each) in common)
         violations = sum(each.violations.value for each in cells.values()) / len(cells)
         cost = geometric(each.cost.value for each in cells.values())
-        least = geometric(bounds[cell] for cell in cells)
+        least = geometric(bounds.values())
         changes = sum(each.changes.value for each in cells.values()) / len(cells)
         numbers = f"{100 * violations:.2f} % | {cost:,.0f} | {cost / least:.2f} | {changes:,.0f}"
-        print(f"| `{name}` | {len(cells)} | {numbers} |")
+        print(f"| `{name}` | {numbers} |")
 
 
-def bounds_of(found_runs: Iterable[Outcome]) -> dict[Cell, float]:
+def run_of(outcome: Outcome) -> tuple[int, str, float]:
+    return outcome.seed, outcome.workload, outcome.cold_start
+
+
+def bounds_of(runs: Iterable[tuple[int, str, float]]) -> dict[Cell, float]:
     """The clairvoyant bound of each cell, on average over the seeds that were run."""
     found: dict[Cell, list[float]] = {}
-    runs = sorted({(each.seed, each.workload, each.cold_start) for each in found_runs})
-    for seed, name, start in runs:
+    for seed, name, start in sorted(runs):
         jitter = draw(Conditions(cold_start=start), seed).jitter
         found.setdefault(Cell(name, start), []).append(bound(catalogue.make(name, seed), start, jitter))
     return {cell: sum(values) / len(values) for cell, values in found.items()}
 
 
-def wins(by_policy: dict[str, dict[Cell, Summary]]) -> None:
-    ours = by_policy[OURS]
-    rest = [name for name in by_policy if not name.startswith("qda")]
-    print(
-        f"\n| `{OURS}` beside | cells | won | more violations, not dearer | dearer, no more violations | lost on both |"
-    )
-    print("|---|---|---|---|---|---|")
-    total: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+def wins(by_policy: dict[str, list[Outcome]]) -> None:
+    head = "cells | won | more violations, not dearer | dearer, no more violations | lost on both |"
+    print(f"\n| `{OURS}` beside | {head}\n|---|---|---|---|---|---|")
+    total = dict.fromkeys(Verdict, 0)
     not_won = []
-    for name in rest:
-        verdicts = compare(ours, by_policy[name])
-        counts = {kind: sum(each is kind for each in verdicts.values()) for kind in Verdict}
-        print(f"| `{name}` | {len(verdicts)} | " + " | ".join(str(counts[kind]) for kind in Verdict) + " |")
+    for name in [name for name in by_policy if not name.startswith("qda")]:
+        duels = compare(by_policy[OURS], by_policy[name])
+        counts = {kind: sum(duel.verdict is kind for duel in duels.values()) for kind in Verdict}
+        print(f"| `{name}` | {len(duels)} | " + " | ".join(str(counts[kind]) for kind in Verdict) + " |")
         if name in BASELINES:
             total = {kind: total[kind] + counts[kind] for kind in Verdict}
-            not_won += [(cell, name, kind) for cell, kind in verdicts.items() if kind is not Verdict.WON]
+            not_won += [(cell, name, duel) for cell, duel in duels.items() if duel.verdict is not Verdict.WON]
     played = sum(total.values())
-    print(f"| the four baselines | {played} | " + " | ".join(str(total[kind]) for kind in Verdict) + " |")
+    print(f"| **the four baselines** | {played} | " + " | ".join(str(total[kind]) for kind in Verdict) + " |")
     print("\n| not won | against | verdict | violations | replica-seconds |\n|---|---|---|---|---|")
     place = list(catalogue.WORKLOADS).index
-    for cell, name, kind in sorted(not_won, key=lambda each: (place(each[0].workload), each[0].cold_start)):
-        mine, other = ours[cell], by_policy[name][cell]
+    for cell, name, duel in sorted(not_won, key=lambda each: (place(each[0].workload), each[0].cold_start)):
+        mine, other = duel.ours, duel.theirs
         print(
-            f"| {cell.workload}, {cell.cold_start:g} s | `{name}` | {kind} | {share(mine.violations)} : "
+            f"| {cell.workload}, {cell.cold_start:g} s | `{name}` | {duel.verdict} | {share(mine.violations)} : "
             f"{share(other.violations)} | {mine.cost.value:,.0f} : {other.cost.value:,.0f} |"
         )
 
@@ -220,7 +225,8 @@ def held_out(runs: Sequence[Outcome]) -> None:
 
 
 def share(of: Mean) -> str:
-    return f"{100 * of.value:.2f} %" + (f" ±{100 * of.half:.2f}" if of.runs > 1 else "")
+    """With its interval; of two runs that is too wide to tell anything."""
+    return f"{100 * of.value:.2f} %" + (f" ±{100 * of.half:.2f}" if of.runs > 2 else "")
 
 
 def main() -> None:

@@ -60,11 +60,13 @@ def test_the_rule(ours: tuple[float, float], verdict: Verdict) -> None:
     assert judge(summary(*ours), summary(0.01, 1000.0)) is verdict
 
 
-def test_only_cells_that_both_were_run_in_are_compared() -> None:
-    """So a comparison that was interrupted says nothing of what it has not run."""
-    ours = summarise([outcome("a", 1, 9.0), outcome("a", 1, 9.0, cold_start=30.0)])
-    theirs = summarise([outcome("b", 2, 10.0)])
-    assert compare(ours, theirs) == {Cell("step", 5.0): Verdict.WON}
+def test_only_what_both_were_run_in_is_compared() -> None:
+    """Cell by cell and seed by seed, so that a comparison that was interrupted says nothing of what it has not run."""
+    ours = [outcome("a", 1, 9.0), outcome("a", 99, 99.0, seed=1), outcome("a", 1, 9.0, cold_start=30.0)]
+    theirs = [outcome("b", 2, 10.0), outcome("b", 2, 10.0, seed=2)]
+    found = compare(ours, theirs)
+    assert {cell: duel.verdict for cell, duel in found.items()} == {Cell("step", 5.0): Verdict.WON}
+    assert found[Cell("step", 5.0)].ours == summarise(ours[:1])[Cell("step", 5.0)]
 
 
 def test_an_interval_is_students() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from math import exp, log, sqrt
 from typing import NamedTuple
@@ -57,6 +57,14 @@ class Verdict(StrEnum):
     """On both."""
 
 
+class Duel(NamedTuple):
+    """Two policies in one cell."""
+
+    ours: Summary
+    theirs: Summary
+    verdict: Verdict
+
+
 def mean(values: Sequence[float]) -> Mean:
     """With the interval of Student's t.
 
@@ -98,9 +106,16 @@ def judge(ours: Summary, theirs: Summary) -> Verdict:
     return Verdict.DEARER if dearer else Verdict.WON
 
 
-def compare(ours: Mapping[Cell, Summary], theirs: Mapping[Cell, Summary]) -> dict[Cell, Verdict]:
-    """In every cell that both have been run in."""
-    return {cell: judge(ours[cell], theirs[cell]) for cell in ours if cell in theirs}
+def compare(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> dict[Cell, Duel]:
+    """Of two policies in one plant: in every cell that both were run in, over the seeds that both were run with."""
+    common = {_run(each) for each in ours} & {_run(each) for each in theirs}
+    mine = summarise(each for each in ours if _run(each) in common)
+    other = summarise(each for each in theirs if _run(each) in common)
+    return {cell: Duel(mine[cell], other[cell], judge(mine[cell], other[cell])) for cell in mine}
+
+
+def _run(outcome: Outcome) -> tuple[str, float, int]:
+    return outcome.workload, outcome.cold_start, outcome.seed
 
 
 def geometric(values: Iterable[float]) -> float:
