@@ -11,7 +11,8 @@ import pytest
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import Decision, ScalingConfig
 from tidegate.autoscaler.simulator import catalogue
-from tidegate.autoscaler.simulator.conditions import Conditions, guessed
+from tidegate.autoscaler.simulator.clairvoyant import bound
+from tidegate.autoscaler.simulator.conditions import Conditions, draw, guessed
 from tidegate.autoscaler.simulator.contestants import parse, swept
 from tidegate.autoscaler.simulator.outcome import Outcome
 from tidegate.autoscaler.simulator.plays import Play, key_of, outcomes
@@ -99,6 +100,17 @@ def test_a_fixed_number_costs_what_it_says() -> None:
     load = msgspec.structs.replace(load, least=4)
     found = simulate(load, contestant.policy(), contestant.config(load, Conditions()), Conditions())
     assert (found.replica_seconds, found.changes, found.late, found.requests) == (400.0, 0, 0, 100)
+
+
+def test_the_bound_is_below_the_cheapest_that_is_never_late() -> None:
+    """Of all fixed numbers for steady load the cheapest without a late request costs more, but not twice as much."""
+    load, conditions = catalogue.make("flat", 0).first(300.0), Conditions(spread=0.0, cold_start=1.0)
+    for replicas in range(7, 40):
+        contestant = parse(f"fixed@{replicas}")
+        found = simulate(load, contestant.policy(), contestant.config(load, conditions), conditions)
+        if not found.late:
+            break
+    assert 1.0 <= found.replica_seconds / bound(load, 1.0, draw(conditions, 0).jitter) < 2.0
 
 
 def test_dead_replicas_are_replaced() -> None:
