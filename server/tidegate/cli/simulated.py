@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from math import isinf
 
 import msgspec
 
@@ -45,6 +44,6 @@ def _cells(row: Row) -> tuple[object, ...]:
         cost,
         f"{row.replica_seconds / row.bound:.2f}x" if row.bound else "-",
         f"{row.changes:,.0f}",
-        "never" if isinf(row.p99) else f"{row.p99:.3g}s",
+        "never" if row.p99 is None else f"{row.p99:.3g}s",
         "*" if row.efficient else "",
     )

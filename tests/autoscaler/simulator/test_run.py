@@ -113,6 +113,18 @@ def test_the_bound_is_below_the_cheapest_that_is_never_late() -> None:
     assert 1.0 <= found.replica_seconds / bound(load, 1.0, draw(conditions, 0).jitter) < 2.0
 
 
+def test_who_is_never_answered_is_late_and_has_no_percentile() -> None:
+    """What the product refuses has no answer; an outcome is the same after it was written down."""
+    load = short("flat")
+    load = msgspec.structs.replace(load, service=Service(per_row=30.0), most=1)
+    contestant = parse("fixed@1")
+    config = contestant.config(load, Conditions())
+    found = simulate(load, contestant.policy(), config, Conditions(), plant="product")
+    assert found.p99 is None
+    assert found.late == found.requests
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Outcome) == found
+
+
 def test_dead_replicas_are_replaced() -> None:
     """With replicas that live for 20 s there are orders without end, and requests are answered all the same."""
     contestant = parse("fixed@4")

@@ -21,8 +21,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """From order until gone, of all replicas, within the workload's duration."""
     changes: int
     """Replicas ordered, and replicas taken away."""
-    p99: float
-    """Seconds from arrival to answer."""
+    p99: float | None
+    """Seconds from arrival to answer, of 99 % of the requests; None where more than 1 % were never answered."""
 
     @property
     def violations(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from math import isfinite
 from typing import Literal, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from tidegate.autoscaler.simulator.outcome import Outcome
 from tidegate.autoscaler.simulator.own_queues import OwnQueues
 from tidegate.autoscaler.simulator.plant import Counters, Plant
 from tidegate.autoscaler.simulator.product import Product
-from tidegate.autoscaler.simulator.workload import Workload
+from tidegate.autoscaler.simulator.workload import Floats, Workload
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -72,8 +73,15 @@ def simulate(
         late=int(np.count_nonzero(latencies > workload.service.slo)),
         replica_seconds=seconds,
         changes=changes,
-        p99=float(np.percentile(latencies, 99)) if latencies.size else 0.0,
+        p99=_percentile(latencies),
     )
+
+
+def _percentile(latencies: Floats) -> float | None:
+    if not latencies.size:
+        return 0.0
+    found = float(np.percentile(latencies, 99, method="higher"))
+    return found if isfinite(found) else None
 
 
 def _observation(counters: Counters, fleet: Fleet, *, fresh: bool) -> Observation:

@@ -25,8 +25,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     bound: float
     """Replica-seconds of the clairvoyant bound, on average of the same runs."""
     changes: float
-    p99: float
-    """Seconds."""
+    p99: float | None
+    """Seconds; None where more than 1 % of a run were never answered."""
     efficient: bool
     """Whether no other policy with this cold start has fewer violations at no more cost, or costs less at no more."""
 
@@ -51,6 +51,7 @@ def _row(
 ) -> Row:
     violations = mean([run.violations for run in runs])
     cost = mean([run.replica_seconds for run in runs])
+    p99s = [run.p99 for run in runs]
     return Row(
         cold_start=cold_start,
         policy=policy,
@@ -61,7 +62,7 @@ def _row(
         replica_seconds_half=_half(cost),
         bound=mean([bounds[run.workload, run.cold_start, run.seed] for run in runs]).value,
         changes=mean([float(run.changes) for run in runs]).value,
-        p99=mean([run.p99 for run in runs]).value,
+        p99=None if None in p99s else mean([each for each in p99s if each is not None]).value,
         efficient=False,
     )
 
