@@ -81,12 +81,11 @@ class Ray:
     def decide(
         self, now: float, observation: Observation | None, state: RayState, config: ScalingConfig
     ) -> Decision[RayState]:
-        """Without metrics what was said last holds, and a wish for fewer begins anew."""
+        """Without metrics what was said last holds; a wish goes on, for Ray's controller keeps the last report."""
         if now < state.asked:  # the clock was set back: what is remembered has no time any more
             state = self.begin(now, state.desired, config)
         if observation is None or not observation.fresh:
-            since = state.since if state.up else None
-            state = replace(state, series=unlooked(state.series), since=since)
+            state = replace(state, series=unlooked(state.series))
             return _told(now, state.desired, state, config, "no metrics", {}, idle=False)
         state = self._reported(now, observation, state)
         target = config.target or self.settings.target_ongoing_requests

@@ -186,6 +186,13 @@ Ends with 1 if one of them did not take it.
 
     tidegate config delete-context laptop
 """,
+    "simulate": """Play scaling policies against a workload: who would have waited, and what it would have cost.
+
+Needs no server, and is reckoned in virtual time: an hour of a service takes seconds. A star marks the policies that no
+other one beats on both.
+
+    tidegate simulate --trace step --policy qda,kpa,hpa,ray --start 1,30
+""",
     "doctor": """Check whether this machine is ready to serve.
 
 Ends with 1 if anything fails; a warning is worth reading and stops nothing.

@@ -29,7 +29,7 @@ from tidegate.protocol.sequence import without_step
 from tidegate.replicas.assembly import assemble
 from tidegate.replicas.batch import BatchResult
 from tidegate.replicas.executions import Executions
-from tidegate.replicas.lane import Lane, Link, Work
+from tidegate.replicas.lane import Lane, Link, Work, choose
 from tidegate.replicas.pending import Pending, fingerprint
 from tidegate.replicas.responses import Responses
 from tidegate.replicas.scatter import answer, scatter
@@ -272,13 +272,12 @@ class Dispatcher:
         now = self._clock()
         batcher.expire(now)
         while batcher.waiting and self._turns is None:
-            idle = [lane for lane in self._lanes.values() if lane.open and not lane.works]
             # One that is given a stream is busy for nobody knows how long: nothing is to wait behind it.
-            lane = idle[0] if idle else None if self._streams else self._soonest(now)
+            lane, idle = choose(self._lanes.values(), now, behind=not self._streams)
             if lane is None:
                 break
             frees_at = None if idle else lane.frees_at
-            taken = batcher.take(now, idle=len(idle), frees_at=frees_at, handover=lane.handover.seconds)
+            taken = batcher.take(now, idle=idle, frees_at=frees_at, handover=lane.handover.seconds)
             if taken is None:
                 break
             self._hand(batcher, lane, taken, now)
@@ -299,11 +298,6 @@ class Dispatcher:
         assert self._turns is not None
         assert pending.sequence is not None
         return self._turns.loss(pending.sequence)
-
-    def _soonest(self, now: float) -> Lane | None:
-        """Of the busy replicas that take one more, the one that is free first; one of which nothing is known is now."""
-        busy = [lane for lane in self._lanes.values() if lane.open]
-        return min(busy, key=lambda lane: now if lane.frees_at is None else lane.frees_at, default=None)
 
     def _hand(self, batcher: Batcher[Pending], lane: Lane, taken: batching.Batch[Pending], now: float) -> None:
         """Send a batch, or answer it here where it cannot be sent, or let it wait again where there is no memory."""

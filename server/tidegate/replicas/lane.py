@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from tidegate.batching import batch as batching
@@ -80,3 +81,16 @@ class Lane:
                 return None
             end += work.taken.expected
         return end
+
+
+def choose(lanes: Collection[Lane], now: float, *, behind: bool = True) -> tuple[Lane | None, int]:
+    """Who gets the next batch, None where nobody takes one, and how many have nothing to do.
+
+    It is one that is idle, or else, if a batch may wait ``behind`` another, the one that is expected to be free first;
+    one of which nothing is known is free now.
+    """
+    idle = [lane for lane in lanes if lane.open and not lane.works]
+    if idle or not behind:
+        return (idle[0] if idle else None), len(idle)
+    busy = [lane for lane in lanes if lane.open]
+    return min(busy, key=lambda lane: now if lane.frees_at is None else lane.frees_at, default=None), 0
