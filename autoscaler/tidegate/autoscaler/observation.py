@@ -1,4 +1,4 @@
-"""What a policy is told of a service at one instant. Counters only grow, so that a look that is missed costs nothing."""
+"""What a policy is told of a service at one instant. Counters only grow: a look that is missed costs nothing."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """When each of those that are not ready was ordered."""
     started: tuple[float, ...] = ()
     """Seconds from order to ready, of each replica that became ready since the look before."""
+    fresh: bool = True
+    """Whether counters and queue are of now. Where not, they are of an earlier look, and only what is said of replicas
+    is of now."""
+    curve: tuple[float, float] | None = None
+    """Seconds of an execution without its rows, and of each row, where somebody knows better (the batcher)."""

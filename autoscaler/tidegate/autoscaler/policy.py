@@ -26,6 +26,13 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Of the others: what one replica is to have, in the policy's own unit; None for its default."""
     max_batch: int = 1
     """Requests that are executed at once at most."""
+    first_base: float = 0.0
+    """Of ``qda``: a first guess of the seconds of an execution without its rows; only read where it batches."""
+    first_per_row: float | None = None
+    """Of ``qda``: a first guess of the seconds of each row, or of a request without batches; None for a quarter of
+    ``slo``. It may be wrong by a third: 20 requests count as much as it does."""
+    first_start: float = 10.0
+    """Of ``qda``: a first guess of the seconds from the order of a replica until it is ready; worth two starts."""
 
 
 class Decision(msgspec.Struct, Generic[S], frozen=True, kw_only=True):

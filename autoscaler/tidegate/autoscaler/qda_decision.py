@@ -1,0 +1,117 @@
+"""A decision of ``qda`` on fresh numbers: what is needed, kept, pre-warmed and bought, and the largest of these."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.autoscaler import qda_reason as reason
+from tidegate.autoscaler.backlog import drain, expected, is_late
+from tidegate.autoscaler.keeping import kept_and_pre_warmed, next_change
+from tidegate.autoscaler.levels import gaps_ended, highest_since, seen
+from tidegate.autoscaler.looks import Clock
+from tidegate.autoscaler.observation import Observation
+from tidegate.autoscaler.policy import Decision, ScalingConfig
+from tidegate.autoscaler.qda_needs import Needs, needs_of
+from tidegate.autoscaler.qda_state import Prices, QdaState
+from tidegate.autoscaler.qda_wish import Wish, terms_of
+
+TICK = 1.0
+"""Seconds between looks at a service that is in use."""
+HOLD = 30.0
+"""Seconds for which what was wanted is held."""
+REPRICE = 60.0
+"""Seconds after which the keep rule's prices are taken again."""
+
+
+def decide_fresh(state: QdaState, observation: Observation, config: ScalingConfig, seconds: int) -> Decision[QdaState]:
+    """``state`` has learned from ``observation``, ``seconds`` whole seconds after the look before."""
+    now, needs = state.clock.at, needs_of(state, observation, config, seconds)
+    prices = state.prices
+    if prices is None or now - prices.at >= REPRICE or needs.ahead.rate <= 0.0:
+        prices = _prices(needs, now)
+    needed = seen(state.needed, needs.level, now)
+    kept, pre_warmed = kept_and_pre_warmed(needed, state.gaps, prices, now, state.replicas)
+    wanted = seen(state.wanted, max(needs.base, pre_warmed.level), now)
+    wanted = tuple(step for step in wanted if step[1] > now - HOLD)
+    recent = highest_since(wanted, now - HOLD)
+    backlog, drained = _bought(state, observation, config, needs)
+    wish = Wish(needs.base, recent, kept, pre_warmed, prices.rebuy, backlog, drained)
+    replicas, said = _chosen(state, observation, config, needs, wish)
+    # Gaps count from the next look on, so that a level which is back does not change what others are worth now.
+    gaps = gaps_ended(state.gaps, state.needed, state.level, needs.level, now)
+    after = msgspec.structs.replace(
+        state,
+        headroom=needs.headroom,
+        prices=prices if gaps is state.gaps else _prices(needs, now),
+        gaps=gaps,
+        needed=needed,
+        level=needs.level,
+        wanted=wanted,
+        replicas=replicas,
+        fresh_at=now,
+    )
+    idle = not (needs.level or observation.warming or observation.provisioned != replicas)
+    return ended(after, said, _next(after, config.least) if idle else now + TICK, terms_of(needs, wish))
+
+
+def _prices(needs: Needs, now: float) -> Prices:
+    return Prices(needs.figures.rebuy, needs.figures.start, now)
+
+
+def _bought(state: QdaState, observation: Observation, config: ScalingConfig, needs: Needs) -> tuple[float, int]:
+    """The backlog to come, and the replicas for it if it is late."""
+    known, rate, passed = needs.figures, needs.ahead.fast, state.clock.at - state.clock.shift
+    arriving = [min(max(order + known.start - passed, 0.0), known.start) for order in observation.warming]
+    backlog = expected(observation.waiting, rate, known.mu, observation.ready, arriving, known.start)
+    if not is_late(backlog, known.mu, observation.ready + len(arriving), known.slack):
+        return backlog, 0
+    return backlog, drain(backlog, rate, known.mu, config.slo)
+
+
+def _chosen(
+    state: QdaState, observation: Observation, config: ScalingConfig, needs: Needs, wish: Wish
+) -> tuple[int, str]:
+    """The number, within the bounds, and why."""
+    rate, known = needs.ahead.rate, needs.figures
+    replicas, last = max(wish.hold, wish.drain), bounded(max(state.replicas, observation.ready), config)
+    if replicas > config.most:
+        return config.most, reason.bound("maxReplicas", rate, known.mu)
+    if replicas < last and is_late(observation.waiting, known.mu, observation.ready, known.slack):
+        return last, reason.late(observation.waiting)
+    if replicas < config.least:
+        return config.least, reason.bound("minReplicas", rate, known.mu)
+    if wish.drain > wish.hold:
+        return replicas, reason.backlog(observation.waiting, wish.backlog, known.start)
+    if wish.base == replicas:
+        return replicas, reason.base(rate, known.mu, needs.headroom.value)
+    if wish.pre_warmed.level == replicas:
+        return replicas, reason.absent("pre-warmed", wish.pre_warmed, wish.rebuy)
+    if wish.recent == replicas:
+        return replicas, reason.recent(replicas, rate, known.mu)
+    return replicas, reason.absent("kept", wish.kept, wish.rebuy)
+
+
+def bounded(replicas: int, config: ScalingConfig) -> int:
+    return max(min(replicas, config.most), config.least)
+
+
+def ended(state: QdaState, said: str, due: float | None, terms: dict[str, float]) -> Decision[QdaState]:
+    """The decision of ``state``, whose next look is ``due`` in its own time."""
+    clock = state.clock
+    return Decision(
+        replicas=state.replicas,
+        reason=f"{state.provisioned} -> {state.replicas}: {said}",
+        state=msgspec.structs.replace(state, clock=Clock(clock.at, clock.shift, due)),
+        next_at=None if due is None else due - clock.shift,
+        terms=terms,
+    )
+
+
+def _next(state: QdaState, least: int) -> float | None:
+    """When something ends or begins although nothing arrives; None where nothing does."""
+    now = state.clock.at
+    times = [at + HOLD for level, at in state.wanted if level > least]
+    if state.prices is not None:
+        change = next_change(state.needed, state.gaps, state.prices, now, least)
+        times += [] if change is None else [change]
+    return max(min(times), now + TICK) if times else None

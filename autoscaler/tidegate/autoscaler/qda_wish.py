@@ -1,0 +1,57 @@
+"""What each part of the law wants, and the numbers of a decision by name."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tidegate.autoscaler.keeping import Absent
+from tidegate.autoscaler.qda_needs import Needs
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """What each part of the law wants."""
+
+    base: int
+    """For the forecast and its headroom."""
+    recent: int
+    """What was wanted within the last half minute."""
+    kept: Absent
+    pre_warmed: Absent
+    rebuy: float
+    """Replica-seconds that these two were reckoned with."""
+    backlog: float
+    """Requests that will wait when what was ordered is there."""
+    drain: int
+    """For the backlog; 0 where it is not late."""
+
+    @property
+    def hold(self) -> int:
+        """Of all but the backlog."""
+        return max(self.base, self.recent, self.kept.level, self.pre_warmed.level)
+
+
+def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
+    """As docs/autoscaling.md names them."""
+    known, ahead = needs.figures, needs.ahead
+    return {
+        "forecast": ahead.rate,
+        "fast": ahead.fast,
+        "slow": ahead.slow,
+        "slope": ahead.slope,
+        "headroom": needs.headroom.value,
+        "lambda": needs.rate,
+        "mu": known.mu,
+        "single": known.single,
+        "L": known.start,
+        "W": known.slack,
+        "kappa": known.price,
+        "C": wish.rebuy,
+        "N_lev": needs.level,
+        "N_base": wish.base,
+        "N_recent": wish.recent,
+        "N_kept": wish.kept.level,
+        "N_prewarm": wish.pre_warmed.level,
+        "N_hold": wish.hold,
+        "N_drain": wish.drain,
+        "backlog": wish.backlog,
+    }
