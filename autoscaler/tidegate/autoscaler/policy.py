@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from tidegate.autoscaler.observation import Observation
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+Metric = Literal["concurrency", "rps", "cpu"]
+"""What the others count replicas by; ``metering`` says what each is."""
 
 
 class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,10 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Of ``qda``: from 0, cheap, to 1, fast."""
     target: float | None = None
     """Of the others: what one replica is to have, in the policy's own unit; None for its default."""
+    metric: Metric | None = None
+    """Of ``kpa`` and ``hpa``: what ``target`` is of; None for the policy's own."""
+    concurrency: int = 0
+    """Of ``kpa``: requests that one replica takes at a time, as its container says; 0 for no bound."""
     max_batch: int = 1
     """Requests that are executed at once at most."""
     first_base: float = 0.0
@@ -33,6 +40,11 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``slo``. It may be wrong by a third: 20 requests count as much as it does."""
     first_start: float = 10.0
     """Of ``qda``: a first guess of the seconds from the order of a replica until it is ready; worth two starts."""
+
+
+def within(replicas: int, config: ScalingConfig) -> int:
+    """The number in the bounds; where they exclude each other the upper one holds."""
+    return min(max(replicas, config.least), config.most)
 
 
 class Decision(msgspec.Struct, Generic[S], frozen=True, kw_only=True):
