@@ -247,6 +247,11 @@ def test_get_selects_by_labels(told: Told) -> None:
         (("delete", "msvc", "iris", "--all"), "a KIND alone is for -l or --all"),
         (("wait", "msvc"), "what to wait for has no name"),
         (("scale", "msvc", "--replicas", "1"), "what to scale has no name"),
+        (("scale", "iris"), "nothing says how to scale"),
+        (("scale", "iris", "--replicas", "1", "--auto"), "--replicas fixes the number"),
+        (("scale", "iris", "--replicas", "1", "--max", "3"), "--replicas fixes the number"),
+        (("scale", "iris", "--max", "3", "--current-replicas", "2"), "--current-replicas is a condition of"),
+        (("scale", "iris", "--min", "3", "--max", "2"), "--min 3 is more than --max 2"),
         (("wait", "iris", "--timeout", "soon"), "'soon' is no time"),
         (("apply",), "there is no manifest"),
         (("rollout", "undo", "ns/default"), "'ns/default' is no service"),
@@ -352,6 +357,22 @@ def test_wait_ends_when_it_is_so(server: Administered, told: Told) -> None:
     told("delete", "iris")
     assert told("wait", "msvc/iris", "--for", "delete")[0] == "modelservice.tidegate.dev/iris condition met\n"
     assert told("wait", "msvc/iris", "--for", "create", "--timeout", "0", code=3)
+
+
+def test_scale_sets_bounds_and_gives_the_number_back(server: Administered, told: Told) -> None:
+    """Bounds of a service whose number is fixed would have no effect, and so would giving it back without any."""
+    told("apply", "-f", "iris.yaml")
+    told("scale", "iris", "--replicas", "2")
+    assert "by spec.predictor.replicas" in told("scale", "iris", "--max", "8", code=1)[1]
+    assert "it would not follow the load" in told("scale", "iris", "--auto", code=1)[1]
+    told("scale", "iris", "--auto", "--max", "8")
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], "replicas" in predictor) == (8, False)
+    told("scale", "iris", "--min", "2", "--max", "3")
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 3)
+    assert "minReplicas" in told("scale", "iris", "--min", "4", code=1)[1]
+    told("scale", "iris", "--auto")
 
 
 def test_scale_has_a_precondition(server: Administered, told: Told) -> None:

@@ -33,7 +33,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Turns(Generic[K]):
-    """``K`` is what objects are told apart by, and ``str`` of it what people read. Everything is called in one event loop. It owns a task per object that is being looked at, and its timers."""
+    """``K`` is what objects are told apart by, and its ``str`` is what people read.
+
+    Everything is called in one event loop. It owns a task per object that is being looked at, and its timers.
+    """
 
     def __init__(self, look: Callable[[K], Awaitable[None]], settings: ServiceSettings) -> None:
         self._look = look
