@@ -196,7 +196,7 @@ def test_get_shows_tables(server: Administered, told: Told) -> None:
     told("apply", "-f", "iris.yaml", "-f", "flowers.yaml")
     ready(server, url="http://here")
     head, row = told("get", "msvc")[0].splitlines()
-    assert head.split()[:3] == ["NAME", "READY", "URL"]
+    assert head.split()[:4] == ["NAME", "READY", "REPLICAS", "URL"]
     assert row.split()[:3] == ["iris", "True", "http://here"]
     assert head.index("READY") == row.index("True")
     assert len(told("get", "msvc", "-o", "wide")[0].splitlines()[0]) > len(head)

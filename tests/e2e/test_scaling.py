@@ -82,6 +82,7 @@ def load(server: ServiceServer) -> Iterator[list[bytes]]:
 def until(server: ServiceServer, holds: Callable[[dict[str, Any]], bool], patience: float = PATIENCE) -> dict[str, Any]:
     """The status of the service once it holds."""
     deadline = time.monotonic() + patience
+    status: dict[str, Any]
     while not holds(status := server.read("slow").get("status", {})):
         assert time.monotonic() < deadline, status
         time.sleep(0.2)
