@@ -73,10 +73,16 @@ class ServiceStage:
         self.sources: dict[RevisionId, FakeSource] = {}
         """What answers for revisions that scale."""
         self.scaler: Scaler | None = None
+        self.jumped = 0.0
+        """Seconds by which somebody has set the clock, of those who are started and not of the store."""
         self._reconciler: Reconciler | None = None
 
+    def clock(self) -> float:
+        """Seconds since 1970, by a clock that can be set."""
+        return now() + self.jumped
+
     async def start(self) -> None:
-        self.scaler = Scaler(self.store, self.sources.get, turns=self.settings, clock=now)
+        self.scaler = Scaler(self.store, self.sources.get, turns=self.settings, clock=self.clock)
         self._reconciler = Reconciler(
             self.store,
             self.actuator,
@@ -88,7 +94,7 @@ class ServiceStage:
             forgotten=self.forgotten.append,
             transitioned=lambda namespace, service, to: self.transitions.append((service, to)),
             settings=self.settings,
-            clock=now,
+            clock=self.clock,
             scaler=self.scaler,
         )
         await self._reconciler.start()

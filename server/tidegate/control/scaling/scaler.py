@@ -16,13 +16,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Protocol
 
 import msgspec
 
 from tidegate.control.scaling import record as records
-from tidegate.control.scaling.deciding import Known, Outcome, begun, decided, told
-from tidegate.control.scaling.record import FIELD, Record
+from tidegate.control.scaling.deciding import Outcome, begun, decided, told
+from tidegate.control.scaling.entry import Entry, Source, read_statistics
+from tidegate.control.scaling.record import FIELD
 from tidegate.control.scaling.scale import Scale
 from tidegate.control.scaling.settings import ScalerSettings
 from tidegate.control.services.settings import ServiceSettings
@@ -33,47 +33,9 @@ from tidegate.resources.document import GroupKind, Key, version_of
 from tidegate.resources.kinds import OURS
 from tidegate.resources.revision import name_of
 from tidegate.resources.store import MergePatch, Store
-from tidegate.telemetry.statistics import RevisionStatistics
 
 log = logging.getLogger(__name__)
 REVISIONS = GroupKind(OURS, "ServingRevision")
-
-
-class Source(Protocol):
-    """What answers for a revision. The Lease is one."""
-
-    @property
-    def requests(self) -> int:
-        """Those that are not answered yet."""
-        ...
-
-    @property
-    def max_batch(self) -> int | None:
-        """Rows that the model executes at once; None while that is not known."""
-        ...
-
-    def statistics(self) -> RevisionStatistics: ...
-
-    def at_next(self, call: Callable[[], None] | None) -> None:
-        """Have it called at the next request, once; None for nobody."""
-        ...
-
-
-class _Entry:
-    """One revision's. ``shift`` leads from the loop's time to the policy's."""
-
-    def __init__(self, known: Known, shift: float) -> None:
-        self.known = known
-        self.shift = shift
-        self.source: Source | None = None
-        self.written: Record | None = records.read(known.scale.stored)
-        self.version = known.scale.version
-        """Of the document that was written last."""
-        self.keep_at = 0.0
-        """When it may be written again although the number is the same; of the loop's time."""
-        self.fresh = False
-        """Whether something was learned since it was written."""
-        self.failures = 0
 
 
 class Scaler:
@@ -97,7 +59,7 @@ class Scaler:
         self._clock = clock
         self._decided = decided
         self._forgotten = forgotten
-        self._entries: dict[RevisionId, _Entry] = {}
+        self._entries: dict[RevisionId, Entry] = {}
         self._pauses = turns or ServiceSettings()
         self._turns = Turns[RevisionId](self._look, self._pauses)
 
@@ -132,14 +94,14 @@ class Scaler:
 
     def _begin(self, scale: Scale) -> None:
         known, now = begun(scale, self._clock())
-        entry = self._entries[scale.revision] = _Entry(known, now - _time())
+        entry = self._entries[scale.revision] = Entry(known, now - _time())
         self._lead(scale.revision, entry)
 
-    def _tell(self, entry: _Entry, scale: Scale) -> None:
+    def _tell(self, entry: Entry, scale: Scale) -> None:
         """Note how it is to be scaled, and look at it where that makes a difference."""
         before, revision = entry.known, scale.revision
         source = self._source(revision)
-        entry.known = told(before, scale, _time() + entry.shift, _read(revision, source))
+        entry.known = told(before, scale, _time() + entry.shift, read_statistics(revision, source))
         foreign = scale.version > entry.version and records.read(scale.stored) != entry.written
         if foreign:  # somebody else wrote there: what was decided goes on, and is written again
             entry.written, entry.version = None, scale.version
@@ -148,7 +110,7 @@ class Scaler:
         elif foreign or (scale.scaling, scale.falls) != (before.scale.scaling, before.scale.falls):
             self._turns.ask(revision)
 
-    def _lead(self, revision: RevisionId, entry: _Entry) -> None:
+    def _lead(self, revision: RevisionId, entry: Entry) -> None:
         """What answers for it is another one, or nothing."""
         if entry.source is not None:
             entry.source.at_next(None)
@@ -168,24 +130,17 @@ class Scaler:
         if entry is None:
             return
         source = entry.source
-        statistics = _read(revision, source)
+        statistics = read_statistics(revision, source)
         max_batch = None if source is None or statistics is None else source.max_batch
         outcome = decided(entry.known, _time() + entry.shift, self._clock(), statistics, max_batch)
         entry.known, entry.fresh = outcome.known, entry.fresh or statistics is not None
         self._decided(revision, entry.known.record.desired, outcome.terms)
-        if self._due(entry):
+        if entry.due(_time()):
             await self._write(revision, entry)
         if self._entries.get(revision) is entry:
             self._sleep(revision, entry, outcome)
 
-    def _due(self, entry: _Entry) -> bool:
-        """Whether there is something to write, and it may be written now."""
-        changed = entry.written is None or entry.written.desired != entry.known.record.desired
-        if entry.failures:
-            return _time() >= entry.keep_at
-        return changed or (entry.fresh and _time() >= entry.keep_at)
-
-    async def _write(self, revision: RevisionId, entry: _Entry) -> None:
+    async def _write(self, revision: RevisionId, entry: Entry) -> None:
         """Keep what is known. The number holds here even where it cannot be kept."""
         known = entry.known
         memory = records.pack(known.state)
@@ -205,7 +160,7 @@ class Scaler:
         entry.written, entry.version, entry.failures = record, int(version_of(document)), 0
         entry.keep_at = _time() + self._settings.keep_every
 
-    def _sleep(self, revision: RevisionId, entry: _Entry, outcome: Outcome) -> None:
+    def _sleep(self, revision: RevisionId, entry: Entry, outcome: Outcome) -> None:
         """Look again with the next tick, or later where nothing is in use: then with the next request, too."""
         source = entry.source
         if source is None:
@@ -224,14 +179,3 @@ class Scaler:
 
 def _time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _read(revision: RevisionId, source: Source | None) -> RevisionStatistics | None:
-    """The statistics; None where there are none, whatever is the matter."""
-    if source is None:
-        return None
-    try:
-        return source.statistics()
-    except Exception:
-        log.exception("unexpected error while the statistics of %s were read", revision)
-        return None
