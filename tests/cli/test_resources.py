@@ -197,7 +197,7 @@ def test_get_shows_tables(server: Administered, told: Told) -> None:
     ready(server, url="http://here")
     head, row = told("get", "msvc")[0].splitlines()
     assert head.split()[:4] == ["NAME", "READY", "REPLICAS", "URL"]
-    assert row.split()[:3] == ["iris", "True", "http://here"]
+    assert row.split()[:4] == ["iris", "True", "<none>", "http://here"]
     assert head.index("READY") == row.index("True")
     assert len(told("get", "msvc", "-o", "wide")[0].splitlines()[0]) > len(head)
     out, _ = told("get", "msvc,isvc", "-A")

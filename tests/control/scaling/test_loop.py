@@ -55,6 +55,16 @@ def sourced(stage: ServiceStage, number: int = 1) -> FakeSource:
     return source
 
 
+async def until_it_has(stage: ServiceStage, percent: int, kept: int) -> None:
+    """Return once revision 2 has so much of the traffic; revision 1 keeps its replicas meanwhile."""
+    for _ in range(2000):
+        if stage.shares().get(2, 0) >= percent:
+            return
+        await stage.settle(0.2)
+        assert stage.running()[1] >= kept
+    raise AssertionError(stage.shares())
+
+
 async def scaling(stage: ServiceStage, number: int = 1) -> Document:
     """What is kept of a revision's."""
     document = await stage.store.get(Key(REVISION, "default", f"iris-{number:05}"))
@@ -276,13 +286,10 @@ async def test_a_canary_has_replicas_for_all_before_it_gets_all() -> None:
     busy = stage.running()[1]
     after = sourced(stage, 2)
     await stage.apply(model_service("b", maxReplicas=8, spec={"rollout": rollout}))
-    while stage.shares().get(2, 0) < 20:
-        await stage.settle(0.2)
+    await until_it_has(stage, 20, busy)
     source.load(32.0)
     after.load(8.0)
-    while stage.shares().get(2, 0) < 100:
-        await stage.settle(0.2)
-        assert stage.running()[1] >= busy
+    await until_it_has(stage, 100, busy)
     assert stage.actuator.standings("default", "iris")[2].ready >= busy
     source.load(0.0)
     after.load(40.0)

@@ -47,10 +47,21 @@ class Entry:
         """Of the document that was written last."""
         self.keep_at = 0.0
         """When it may be written again although the number is the same; of the loop's time."""
+        self.counted = (0, 0)
+        """Arrivals and answers at the last look."""
         self.fresh = False
         """Whether something was learned since it was written."""
         self.failures = 0
         """Writes that failed in a row."""
+
+    def learn(self, statistics: RevisionStatistics | None) -> None:
+        """Note whether there was something to learn: looks at what nobody asks are not worth a write."""
+        if statistics is None or statistics.batcher is None:
+            return
+        counts = statistics.batcher.counts
+        counted = (counts.arrived, counts.executed_rows)
+        self.fresh = self.fresh or counted != self.counted
+        self.counted = counted
 
     def due(self, time: float) -> bool:
         """Whether there is something to write, and it may be written now."""

@@ -133,7 +133,8 @@ class Scaler:
         statistics = read_statistics(revision, source)
         max_batch = None if source is None or statistics is None else source.max_batch
         outcome = decided(entry.known, _time() + entry.shift, self._clock(), statistics, max_batch)
-        entry.known, entry.fresh = outcome.known, entry.fresh or statistics is not None
+        entry.known = outcome.known
+        entry.learn(statistics)
         self._decided(revision, entry.known.record.desired, outcome.terms)
         if entry.due(_time()):
             await self._write(revision, entry)
