@@ -282,6 +282,13 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
         server,
         url="http://here",
         components={"predictor": {"traffic": [{"revisionName": "iris-00002", "percent": 100}]}},
+        replicas=2,
+        scaling={
+            "desired": 3,
+            "policy": "qda",
+            "reason": "2 -> 3: so",
+            "history": [{"time": "2026-01-01T00:00:00Z", "from": 2, "to": 3, "reason": "2 -> 3: so"}],
+        },
     )
     server.tell(stored(server), "RevisionReady", "revision 2 is ready")
     server.tell(stored(server), "LoadFailed", "no file", Severity.WARNING)
@@ -294,6 +301,9 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
     assert "\nURL:           http://here\n" in text
     assert "\n      storageUri: models:/iris\n" in text
     assert "\n  2          100%      True    bbbbbbbbbbbb" in text
+    assert "\nReplicas:      2 ready of 3 (qda)\nScaling:       2 -> 3: so\n" in text
+    assert "\nChanges of replicas:\n" in text
+    assert "2      3    2 -> 3: so\n" in text
     assert "\n  Ready   True" in text
     assert "  Warning   LoadFailed      modelservice/iris   1       no file\n" in text
     error, hint = told("describe", "rose", code=1)[1].splitlines()

@@ -11,6 +11,7 @@ import pytest
 from tidegate.control.scaling.deciding import HOLD
 from tidegate.control.scaling.record import REMEMBERED
 from tidegate.resources.document import Document, Key
+from tidegate.resources.rollout_command import COMMAND
 from tidegate.resources.store import MergePatch
 from tidegate.testing.clock import run_virtual
 from tidegate.testing.scaling import FakeSource
@@ -239,15 +240,14 @@ async def test_what_another_wrote_takes_nothing_away() -> None:
     source.load(40.0)
     await stage.settle(120)
     busy = stage.running()[1]
-    least = busy
+    seen: list[int] = []
+    stage.actuator.subscribe(lambda namespace, service: seen.append(stage.running()[1]))
     key = Key(REVISION, "default", "iris-00001")
     for wrong in ({"desired": 1}, None, {"desired": "x"}):
         await stage.store.patch(key, MergePatch({"status": {"scaling": wrong}}), status=True)
-        for _ in range(30):
-            await stage.settle(0.1)
-            least = min(least, stage.running()[1])
+        await stage.settle(3)
         assert (await scaling(stage))["desired"] == stage.running()[1]
-    assert least >= busy - 1
+    assert min([busy, *seen]) >= busy - 1
     await stage.stop()
 
 
@@ -296,6 +296,35 @@ async def test_a_canary_has_replicas_for_all_before_it_gets_all() -> None:
     for _ in range(100):
         await stage.settle(1)
         assert stage.running()[2] >= busy - 1
+    await stage.stop()
+
+
+@in_virtual_time
+async def test_who_is_promoted_in_full_waits_for_all_replicas() -> None:
+    """Also from a step whose next one needs fewer."""
+    rollout = {"strategy": "canary", "steps": [{"weight": 10, "hold": {"min": 600}}, {"weight": 20}]}
+    stage = ServiceStage()
+    source = sourced(stage)
+    await stage.start()
+    await stage.apply(model_service("a", maxReplicas=8, spec={"rollout": rollout}))
+    await stage.settle()
+    source.load(40.0)
+    await stage.settle(120)
+    busy = stage.running()[1]
+    sourced(stage, 2)
+    await stage.apply(model_service("b", maxReplicas=8, spec={"rollout": rollout}))
+    await until_it_has(stage, 10, busy)
+    await stage.settle(5)
+    assert stage.actuator.standings("default", "iris")[2].ready == stage.running()[2] < busy
+    ready: list[int] = []
+    stage.actuator.starts_in = 20.0
+    await stage.patch({"metadata": {"annotations": {COMMAND: "promote-full 1"}}})
+    for _ in range(200):
+        if stage.shares() == {2: 100}:
+            ready.append(stage.actuator.standings("default", "iris")[2].ready)
+        await stage.settle(0.2)
+    assert ready
+    assert ready[0] >= busy
     await stage.stop()
 
 

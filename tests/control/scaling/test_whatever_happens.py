@@ -127,7 +127,7 @@ class World:
 @given(st.data())
 @settings(max_examples=15, deadline=None)
 def test_a_service_that_scales(policy: str, data: st.DataObject) -> None:
-    """Bounds hold; nothing falls in a blackout, after a restart, or by what another writes; what is idle costs nothing."""
+    """Bounds hold; nothing falls without figures, after a restart, or by what another writes; idle costs nothing."""
     steps = data.draw(st.lists(STEPS, max_size=12))
     random.seed(0)
 
