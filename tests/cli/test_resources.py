@@ -196,8 +196,8 @@ def test_get_shows_tables(server: Administered, told: Told) -> None:
     told("apply", "-f", "iris.yaml", "-f", "flowers.yaml")
     ready(server, url="http://here")
     head, row = told("get", "msvc")[0].splitlines()
-    assert head.split()[:3] == ["NAME", "READY", "URL"]
-    assert row.split()[:3] == ["iris", "True", "http://here"]
+    assert head.split()[:4] == ["NAME", "READY", "REPLICAS", "URL"]
+    assert row.split()[:4] == ["iris", "True", "<none>", "http://here"]
     assert head.index("READY") == row.index("True")
     assert len(told("get", "msvc", "-o", "wide")[0].splitlines()[0]) > len(head)
     out, _ = told("get", "msvc,isvc", "-A")
@@ -247,6 +247,11 @@ def test_get_selects_by_labels(told: Told) -> None:
         (("delete", "msvc", "iris", "--all"), "a KIND alone is for -l or --all"),
         (("wait", "msvc"), "what to wait for has no name"),
         (("scale", "msvc", "--replicas", "1"), "what to scale has no name"),
+        (("scale", "iris"), "nothing says how to scale"),
+        (("scale", "iris", "--replicas", "1", "--auto"), "--replicas fixes the number"),
+        (("scale", "iris", "--replicas", "1", "--max", "3"), "--replicas fixes the number"),
+        (("scale", "iris", "--max", "3", "--current-replicas", "2"), "--current-replicas is a condition of"),
+        (("scale", "iris", "--min", "3", "--max", "2"), "--min 3 is more than --max 2"),
         (("wait", "iris", "--timeout", "soon"), "'soon' is no time"),
         (("apply",), "there is no manifest"),
         (("rollout", "undo", "ns/default"), "'ns/default' is no service"),
@@ -277,6 +282,13 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
         server,
         url="http://here",
         components={"predictor": {"traffic": [{"revisionName": "iris-00002", "percent": 100}]}},
+        replicas=2,
+        scaling={
+            "desired": 3,
+            "policy": "qda",
+            "reason": "2 -> 3: so",
+            "history": [{"time": "2026-01-01T00:00:00Z", "from": 2, "to": 3, "reason": "2 -> 3: so"}],
+        },
     )
     server.tell(stored(server), "RevisionReady", "revision 2 is ready")
     server.tell(stored(server), "LoadFailed", "no file", Severity.WARNING)
@@ -289,6 +301,9 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
     assert "\nURL:           http://here\n" in text
     assert "\n      storageUri: models:/iris\n" in text
     assert "\n  2          100%      True    bbbbbbbbbbbb" in text
+    assert "\nReplicas:      2 ready of 3 (qda)\nScaling:       2 -> 3: so\n" in text
+    assert "\nChanges of replicas:\n" in text
+    assert "2      3    2 -> 3: so\n" in text
     assert "\n  Ready   True" in text
     assert "  Warning   LoadFailed      modelservice/iris   1       no file\n" in text
     error, hint = told("describe", "rose", code=1)[1].splitlines()
@@ -352,6 +367,22 @@ def test_wait_ends_when_it_is_so(server: Administered, told: Told) -> None:
     told("delete", "iris")
     assert told("wait", "msvc/iris", "--for", "delete")[0] == "modelservice.tidegate.dev/iris condition met\n"
     assert told("wait", "msvc/iris", "--for", "create", "--timeout", "0", code=3)
+
+
+def test_scale_sets_bounds_and_gives_the_number_back(server: Administered, told: Told) -> None:
+    """Bounds of a service whose number is fixed would have no effect, and so would giving it back without any."""
+    told("apply", "-f", "iris.yaml")
+    told("scale", "iris", "--replicas", "2")
+    assert "by spec.predictor.replicas" in told("scale", "iris", "--max", "8", code=1)[1]
+    assert "it would not follow the load" in told("scale", "iris", "--auto", code=1)[1]
+    told("scale", "iris", "--auto", "--max", "8")
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["maxReplicas"], "replicas" in predictor) == (8, False)
+    told("scale", "iris", "--min", "2", "--max", "3")
+    predictor = stored(server)["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["maxReplicas"]) == (2, 3)
+    assert "minReplicas" in told("scale", "iris", "--min", "4", code=1)[1]
+    told("scale", "iris", "--auto")
 
 
 def test_scale_has_a_precondition(server: Administered, told: Told) -> None:

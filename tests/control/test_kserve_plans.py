@@ -108,18 +108,17 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     # operation.yaml
     "to-zero": (
         RUNS,
-        [f"{PREDICTOR}.timeout", f"{PREDICTOR}.minReplicas", f"{PREDICTOR}.maxReplicas", f"{PREDICTOR}.scalePolicy"],
+        [f"{PREDICTOR}.timeout", f"{PREDICTOR}.minReplicas"],
     ),
     "by-requests": (
         RUNS,
         [
             ANNOTATION.format("autoscaling.knative.dev/target"),
             ANNOTATION.format("autoscaling.knative.dev/class"),
-            f"{PREDICTOR}.scalePolicy",
         ],
     ),
-    "by-processor": (RUNS, [MODE, SCALER, f"{PREDICTOR}.maxReplicas", f"{PREDICTOR}.scalePolicy"]),
-    "by-keda": (NO_PLACE, [f"{PREDICTOR}.autoScaling", MODE, SCALER, f"{PREDICTOR}.maxReplicas", MODEL]),
+    "by-processor": (RUNS, [MODE, SCALER]),
+    "by-keda": (NO_PLACE, [f"{PREDICTOR}.autoScaling", MODE, SCALER, MODEL]),
     "batches-and-logs": (
         RUNS,
         [

@@ -49,3 +49,25 @@ def test_who_goes_on_from_the_signature_to_the_request_is_waited_for() -> None:
         assert model.stops == 1
 
     run_virtual(main())
+
+
+def test_who_waits_for_the_next_request_is_told_of_it_once() -> None:
+    """Before it is answered, whichever it is, and never of the ones after it."""
+
+    async def main() -> None:
+        disk = FakeDisk()
+        disk.write("m")
+        model = FakeModel(disk.offered("m")["1"])
+        model.executor = IdentityBackend(identity_metadata("m"))
+        lease, told = Lease(model.offer, model), list[int]()
+        lease.at_next(lambda: told.append(-1))
+        lease.at_next(lambda: told.append(lease.requests))
+        for _ in range(3):
+            await lease.infer(InferRequest("m", ()), 1e9)
+        assert told == [1]
+        lease.at_next(lambda: told.append(2))
+        lease.at_next(None)
+        await lease.signature(1e9)
+        assert told == [1]
+
+    run_virtual(main())

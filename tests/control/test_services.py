@@ -593,7 +593,7 @@ async def test_what_has_no_effect_is_said() -> None:
     told = condition(await stage.status(), "FieldsHonoured")
     assert (told["status"], told["severity"]) == ("False", "Info")
     assert told["message"] == (
-        "spec.slo is not honoured yet: batches and replicas do not aim at it; "
+        "spec.slo is not honoured yet: batches do not aim at it; "
         "spec.predictor.timeout is not honoured yet: a request has the time that it asks for, or the server's default"
     )
     await stage.apply(inference_service("a", name="foreign", spec={"tracing": {"a": "b"}}))

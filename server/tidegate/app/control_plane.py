@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from tidegate.app.events import Event
@@ -20,6 +20,7 @@ from tidegate.app.signing import Signer
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.notifications.secrets import DirectorySecrets
 from tidegate.control.resolver import LocalResolver, ResolverSettings
+from tidegate.control.scaling.scaler import Scaler
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.turns import Name
@@ -72,6 +73,7 @@ class ControlPlane:
         self.notifications = Notifications(settings, metrics)
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
+        self._scaler: Scaler | None = None
 
     async def open(self) -> Store:
         """Open the state.
@@ -102,6 +104,10 @@ class ControlPlane:
             base=base,
             keep_previous=self._settings.keep_previous,
             downloads_at_once=self._settings.downloads_at_once,
+            most_replicas=available_cores(),
+        )
+        self._scaler = Scaler(
+            self._store, self.actuator.backend, turns=settings, decided=self._scaled, forgotten=self._not_scaled
         )
         self._reconciler = Reconciler(
             self._store,
@@ -115,6 +121,7 @@ class ControlPlane:
             transitioned=self._metrics.rollout_moved,
             settings=settings,
             unresolved=self._news.unresolved,
+            scaler=self._scaler,
         )
         await self._reconciler.start()
         with suppress(TimeoutError):
@@ -129,6 +136,8 @@ class ControlPlane:
         self._news.close()
         if self._reconciler is not None:
             await self._reconciler.stop()
+        if self._scaler is not None:
+            await self._scaler.stop()
         await self.actuator.stop()
         await self.notifications.stop()  # last: what ends may tell something
 
@@ -146,6 +155,12 @@ class ControlPlane:
     def _bind(self, workload: Workload) -> RevisionMetrics:
         revision = workload.id
         return self._metrics.bind(label(revision.namespace, revision.service), str(revision.number))
+
+    def _scaled(self, revision: RevisionId, desired: int, terms: Mapping[str, float]) -> None:
+        self._metrics.scaled(label(revision.namespace, revision.service), str(revision.number), desired, terms)
+
+    def _not_scaled(self, revision: RevisionId) -> None:
+        self._metrics.not_scaled(label(revision.namespace, revision.service), str(revision.number))
 
     def _failure_of(self, service: Document) -> TidegateError | None:
         """Why a service does not answer, and people are told; None where it does."""

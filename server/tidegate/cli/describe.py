@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from tidegate.client.resource_calls import Document
     from tidegate.client.resource_type import ResourceType
 
-OWN_SECTIONS = ("conditions", "components", "bookkeeping", "observedGeneration", "url", "address", "resolved")
+OWN_SECTIONS = (
+    "conditions",
+    "components",
+    "bookkeeping",
+    "observedGeneration",
+    "url",
+    "address",
+    "resolved",
+    "scaling",
+)
 """Of a status, what is told in sections of its own, or to nobody."""
 
 
@@ -93,6 +102,7 @@ def described(document: Document, revisions: Sequence[Document], told: Sequence[
     if revisions:
         rows: list[Sequence[object]] = list(history.rows_of(document, revisions, now))
         yield from ("Revisions:", *_indented(lines_of(history.COLUMNS, rows)))
+    yield from _scaling(status.get("scaling"), status.get("replicas"), revisions, now)
     if conditions := status.get("conditions"):
         rows = [
             [c.get("type"), c.get("status"), age(c.get("lastTransitionTime"), now), c.get("reason") or "",
@@ -104,6 +114,33 @@ def described(document: Document, revisions: Sequence[Document], told: Sequence[
         yield from ("Events:", *_indented(lines_of(events.COLUMNS, events.rows_of(told, now))))
     else:
         yield "Events:        none"
+
+
+def _scaling(told: object, ready: object, revisions: Sequence[Document], now: float) -> Iterator[str]:
+    """How many replicas there are to be and why, and the last changes of each revision, the newest first."""
+    from tidegate.cli.tables import age, lines_of
+
+    if not isinstance(told, dict):
+        return
+    if "desired" in told and isinstance(ready, int):  # of a service
+        yield f"{'Replicas:':<14} {ready} ready of {told['desired']}" + (
+            f" ({told['policy']})" if "policy" in told else ""
+        )
+    if reason := told.get("reason"):
+        yield f"{'Scaling:':<14} {reason}"
+    rows: list[Sequence[object]] = [
+        [name, age(change.get("time"), now), change.get("from"), change.get("to"), change.get("reason") or ""]
+        for name, change in _changes(told, revisions)
+    ]
+    if rows:
+        yield from ("Changes of replicas:", *_indented(lines_of(("REVISION", "AGE", "FROM", "TO", "REASON"), rows)))
+
+
+def _changes(told: Document, revisions: Sequence[Document]) -> Iterator[tuple[str, Document]]:
+    own = [("", told)]
+    kept = [(each["metadata"]["name"], (each.get("status") or {}).get("scaling") or {}) for each in revisions]
+    for name, scaling in (*own, *reversed(kept)):
+        yield from ((name, change) for change in reversed(scaling.get("history") or []))
 
 
 def _pairs(*pairs: tuple[str, object]) -> Iterator[str]:

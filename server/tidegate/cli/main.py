@@ -95,11 +95,10 @@ All faults of all documents are told at once, and nothing is sent while there is
 
     tidegate wait iris --for condition=Ready --timeout 2m
 """,
-    "scale": """Set the number of a service's replicas, which turns its autoscaling off.
-
-It stays at that until spec.predictor.replicas is taken away.
+    "scale": """Set the number of a service's replicas, or within which bounds it follows the load.
 
     tidegate scale iris --replicas 3
+    tidegate scale iris --auto --min 1 --max 8
 """,
     "rollout history": """Show the revisions of a service that are kept, and how they came: the rollouts that it had.
 

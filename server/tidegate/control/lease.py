@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
 from tidegate.batching.item import ANYBODY, Caller
 from tidegate.control.model import Answer, Executor, Model
 from tidegate.control.offer import Offer
+from tidegate.protocol.errors import ModelNotReady
 from tidegate.protocol.messages import InferRequest, ModelMetadata
 from tidegate.replicas.readiness import Readiness
 from tidegate.telemetry.statistics import RevisionStatistics
@@ -22,6 +23,7 @@ class Lease:
         self.model = model
         self._executor: Executor = model.executor
         self._requests = 0
+        self._call: Callable[[], None] | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -72,9 +74,25 @@ class Lease:
         finally:
             self._end()
 
+    @property
+    def max_batch(self) -> int | None:
+        """Rows that the model executes at once, 1 where it takes single requests; None before its first load."""
+        try:
+            return max(self.model.configuration().max_batch_size, 1)
+        except ModelNotReady:
+            return None
+
+    def at_next(self, call: Callable[[], None] | None) -> None:
+        """Have ``call`` called when the next request begins, once and in its turn of the loop, in the place of what was
+        said before; None for nothing."""
+        self._call = call
+
     def _begin(self) -> None:
         self._requests += 1
         self._idle.clear()
+        if self._call is not None:
+            call, self._call = self._call, None
+            call()
 
     def _end(self) -> None:
         self._requests -= 1

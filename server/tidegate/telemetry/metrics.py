@@ -8,6 +8,7 @@ Tensor names never become labels, because models name tensors as they like.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -64,7 +65,13 @@ class Metrics:
             "to",
         )
         self._gauge("build_info", "The running version of tidegate", "tidegate_version").labels(version).set(1)
-        self._by_revision = (self._ready, self._loads, self._restarts, self._copies)
+        self._desired = self._gauge(
+            "scaling_desired_replicas", "Replicas that a revision which scales is to have", "model", "version"
+        )
+        self._terms = self._gauge(
+            "scaling_term", "Numbers that the last decision was made of, by name", "model", "version", "term"
+        )
+        self._by_revision = (self._ready, self._loads, self._restarts, self._copies, self._desired, self._terms)
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
 
@@ -109,6 +116,18 @@ class Metrics:
     def rollout_moved(self, namespace: str, service: str, to: str) -> None:
         """Count a transition of a service's rollout."""
         self._transitions.labels(namespace, service, to).inc()
+
+    def scaled(self, model: str, version: str, desired: int, terms: Mapping[str, float]) -> None:
+        """A revision is to have so many replicas; ``terms`` are the numbers that say why. Those before go."""
+        self._desired.labels(model, version).set(desired)
+        self._terms.remove_by_labels({"model": model, "version": version})
+        for term, value in terms.items():
+            self._terms.labels(model, version, term).set(value)
+
+    def not_scaled(self, model: str, version: str) -> None:
+        """It is not scaled any more."""
+        for metric in (self._desired, self._terms):
+            metric.remove_by_labels({"model": model, "version": version})
 
     def forget_service(self, namespace: str, service: str) -> None:
         """Drop what was counted for a service that is gone."""

@@ -24,7 +24,7 @@ class FakeActuator:
         """What every call raises."""
         self.broken: dict[str, str] = {}
         """Why revisions whose content has this digest fail when they start."""
-        self._starts_in, self._ends_in = starts_in, ends_in
+        self.starts_in, self.ends_in = starts_in, ends_in
         self._standings: dict[RevisionId, Standing] = {}
         self._listeners: list[Callable[[str, str], None]] = []
         self._timers: dict[RevisionId, asyncio.TimerHandle] = {}
@@ -46,8 +46,8 @@ class FakeActuator:
             phase = Phase.FAILED
         reason = standing.reason if standing is not None and phase is Phase.FAILED else ""
         self._stand(revision, Standing(phase, ready, workload.replicas, reason))
-        if ready < workload.replicas and self._starts_in is not None:
-            self._after(revision, self._starts_in, self._started)
+        if ready < workload.replicas and self.starts_in is not None:
+            self._after(revision, self.starts_in, self._started)
 
     async def end(self, revision: RevisionId) -> None:
         await self._turn()
@@ -58,8 +58,8 @@ class FakeActuator:
         if standing.phase is Phase.ENDING:
             return
         self._stand(revision, Standing(Phase.ENDING, standing.ready, 0))
-        if self._ends_in is not None:
-            self._after(revision, self._ends_in, self.gone)
+        if self.ends_in is not None:
+            self._after(revision, self.ends_in, self.gone)
 
     async def observe(self, namespace: str, service: str) -> Mapping[int, Standing]:
         await self._turn()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from tidegate.control.scaling.scaler import Scaler
 from tidegate.control.services.book import Book, read
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
@@ -19,6 +20,7 @@ from tidegate.resources.traffic import Traffic
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.resolver import FakeResolver
 from tidegate.testing.rollouts import FakeExaminer, FakeObserver
+from tidegate.testing.scaling import FakeSource
 from tidegate.testing.store import MemoryStore
 
 EPOCH = 1_800_000_000.0
@@ -68,9 +70,19 @@ class ServiceStage:
         self.forgotten: list[RevisionId] = []
         self.transitions: list[tuple[str, str]] = []
         """Of rollouts, as they were counted: the service and the state."""
+        self.sources: dict[RevisionId, FakeSource] = {}
+        """What answers for revisions that scale."""
+        self.scaler: Scaler | None = None
+        self.jumped = 0.0
+        """Seconds by which somebody has set the clock, of those who are started and not of the store."""
         self._reconciler: Reconciler | None = None
 
+    def clock(self) -> float:
+        """Seconds since 1970, by a clock that can be set."""
+        return now() + self.jumped
+
     async def start(self) -> None:
+        self.scaler = Scaler(self.store, self.sources.get, turns=self.settings, clock=self.clock)
         self._reconciler = Reconciler(
             self.store,
             self.actuator,
@@ -82,13 +94,16 @@ class ServiceStage:
             forgotten=self.forgotten.append,
             transitioned=lambda namespace, service, to: self.transitions.append((service, to)),
             settings=self.settings,
-            clock=now,
+            clock=self.clock,
+            scaler=self.scaler,
         )
         await self._reconciler.start()
 
     async def stop(self) -> None:
         if self._reconciler is not None:
             await self._reconciler.stop()
+        if self.scaler is not None:
+            await self.scaler.stop()
         self._reconciler = None
 
     async def restart(self, *, lost: bool = True) -> None:

@@ -72,6 +72,12 @@ def _percent(field: str, value: object) -> Read:
     return read
 
 
+def _replicas(document: Document, now: float) -> Cell:
+    """Those that are ready, of those that are to be."""
+    desired = at(document, "status", "scaling", "desired")
+    return None if desired is None else f"{at(document, 'status', 'replicas') or 0}/{desired}"
+
+
 def _digest(document: Document, now: float) -> Cell:
     digest = at(document, "spec", "resolved", "digest")
     return str(digest).removeprefix("sha256:")[:12] if digest else None
@@ -142,11 +148,13 @@ COLUMNS: Mapping[str, tuple[Column, ...]] = {
     "ModelService": (
         NAME,
         _READY,
+        Column("Replicas", _replicas, "Those that are ready, of those that are to be."),
         _URL,
         Column("Revision", _at(*_LATEST_READY), "The newest revision that is ready."),
         Column("Latest", _percent("latestRevision", True), "Per cent of the traffic that it gets.", type="integer"),
         AGE,
         Column("Reason", _ready("reason"), "Why it is not ready.", wide=True),
+        Column("Scaling", _at("status", "scaling", "reason"), "Why there are so many replicas.", wide=True),
         Column("Previous", _at(*_PREVIOUS), "The revision to go back to.", wide=True),
     ),
     # KServe's own columns, in its order.

@@ -6,6 +6,7 @@ import msgspec
 
 from tidegate.control.rollouts.examinations import Examine
 from tidegate.control.rollouts.record import Job
+from tidegate.control.scaling.scale import Scale
 from tidegate.control.services.book import Book
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document
@@ -127,3 +128,5 @@ class Plan(msgspec.Struct, frozen=True):
     """Tracks whose revision is not known. What was resolved for others has been made use of."""
     book: Book | None = None
     """What is decided, for the next look."""
+    scales: tuple[Scale, ...] = ()
+    """The revisions that are scaled from now on, and no others of the service."""

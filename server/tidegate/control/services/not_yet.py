@@ -21,7 +21,7 @@ def not_yet(spec: Document) -> tuple[str, ...]:
 def _fields(spec: Document) -> Iterator[tuple[str, str]]:
     predictor = part(spec, "predictor")
     if "slo" in spec:
-        yield "slo", "batches and replicas do not aim at it"
+        yield "slo", "batches do not aim at it"
     if "logger" in predictor:
         yield "predictor.logger", "no copies are sent"
     if "timeout" in predictor:
@@ -31,15 +31,8 @@ def _fields(spec: Document) -> Iterator[tuple[str, str]]:
             yield f"predictor.batcher.priorities.{name}", "the server's levels hold"
     if at(predictor, "model", "runtimeVersion"):
         yield "predictor.model.runtimeVersion", "the installed framework reads the model"
-    if "replicas" in predictor:
-        return
-    least, most = predictor.get("minReplicas", 1), predictor.get("maxReplicas", 0)
-    if least == 0:
+    if "replicas" not in predictor and predictor.get("minReplicas") == 0:
         yield "predictor.minReplicas", "one replica is kept"
-    if most > max(least, 1):
-        yield "predictor.maxReplicas", f"there are always {max(least, 1)}"
-    if "scalePolicy" in predictor and predictor["scalePolicy"].get("name") != "fixed":
-        yield "predictor.scalePolicy", "replicas do not scale (KServe's scaleMetric and scaleTarget are part of it)"
 
 
 def _without_pods(spec: Document) -> Iterator[str]:

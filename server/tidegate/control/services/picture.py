@@ -28,6 +28,8 @@ class Picture(msgspec.Struct, frozen=True):
     """How many each revision is to have."""
     failures: Mapping[str, Resolution]
     now: float
+    scaled: Mapping[int, Document] = {}
+    """Of each revision that scales, what is kept of that."""
     rejected: bool = False
     """Whether the newest revision was rejected by its rollout."""
 

@@ -49,7 +49,8 @@ from tidegate.control.services.rolling import (
     situation_of,
     takes_over,
 )
-from tidegate.control.services.running import forgotten, runs
+from tidegate.control.services.running import for_all, forgotten, runs
+from tidegate.control.services.scaling import desired_of, recorded, scales_of
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.status import refused, status_of
 from tidegate.control.services.traffic import CanaryShare, Situation, candidate, decide
@@ -77,6 +78,8 @@ class Seen(msgspec.Struct, frozen=True):
     """By track."""
     reports: Reports = Reports()
     """What was found out for its rollout."""
+    desired: Mapping[int, int] = {}
+    """Replicas that revisions are to have, as scaling decided last and may not have written down yet."""
     book: Book | None = None
     """What was decided when a route was published last, which may not have been written down; None where nobody
     remembers, and what is written down counts."""
@@ -105,15 +108,19 @@ def _refusal(service: Document, rival: Document, now: float) -> WriteStatus | No
 def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings, now: float) -> Plan:
     before = seen.book or books.read(service)
     uid = service["metadata"]["uid"]
-    kept = {each.number: each for each in map(revisions.read, _own(seen.revisions, uid))}
+    own = _own(seen.revisions, uid)
+    kept = {each.number: each for each in map(revisions.read, own)}
     taken = {*seen.standings, *(revisions.service_of(each["metadata"]["name"])[1] for each in seen.revisions)}
     assignment = assign(service, wish, before, kept, taken, seen.resolutions, now)
-    situation = situation_of(service, wish, before, assignment, seen.standings, seen.reports)
+    desired = desired_of(own, seen.desired)
+    needed_for_all = for_all(wish, before, desired, settings.most_replicas)
+    situation = situation_of(service, wish, before, assignment, seen.standings, seen.reports, needed_for_all)
     rollout = rolled(before.rollout, situation, seen.reports, now)
     book = _decided(before, wish, assignment, rollout, situation, settings, now)
     turned_down = rejected(rollout, situation)
     newest = {**assignment.newest, STABLE: 0} if turned_down else assignment.newest
-    replicas = runs(wish, book, newest, seen.standings, now)
+    sizes = runs(wish, book, newest, seen.standings, now, desired, settings.most_replicas)
+    replicas = {number: size.replicas for number, size in sizes.items()}
     stored = books.read(service)
     reported = shown(rollout, stored.rollout, now, settings.report_every)
     picture = Picture(
@@ -127,6 +134,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         replicas=replicas,
         failures=assignment.failures,
         now=now,
+        scaled={number: recorded(own, number) for number, size in sizes.items() if size.scaling},
     )
     status = status_of(picture, settings)
     actions: list[Action] = [
@@ -151,7 +159,8 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
         book.kept_until,
     )
     wake_at = min((at for at in due if at is not None and at > now), default=None)
-    return Plan(tuple(actions), wake_at, keys_of(rollout, wish), unresolved, book)
+    scales = scales_of(sizes, own, seen.standings)
+    return Plan(tuple(actions), wake_at, keys_of(rollout, wish), unresolved, book, scales)
 
 
 def _own(documents: Iterable[Document], uid: str) -> list[Document]:

@@ -19,6 +19,7 @@ from tidegate.control.rollouts.examinations import Examinations, Examine
 from tidegate.control.rollouts.examiner import Examiner
 from tidegate.control.rollouts.looking import Looking
 from tidegate.control.rollouts.observer import Observer
+from tidegate.control.scaling.scaler import Scaler
 from tidegate.control.services import book as books
 from tidegate.control.services.actions import (
     Action,
@@ -82,12 +83,15 @@ class Reconciler:
         settings: ServiceSettings | None = None,
         clock: Callable[[], float] = time.time,
         unresolved: Unresolved | None = None,
+        scaler: Scaler | None = None,
     ) -> None:
         """``publish(traffic)``, ``withdraw(namespace, service)``, ``forgotten(revision)``, of one that is no longer
         kept and may still be ending, and ``transitioned(namespace, service, to)``, of a rollout's transition when it is
-        told for the first time, are called in the event loop, as ``unresolved`` is, and do not wait."""
+        told for the first time, are called in the event loop, as ``unresolved`` is, and do not wait. ``scaler`` is its
+        owner's to stop; without one nothing scales, and what was decided before holds."""
         self._store = store
         self._actuator = actuator
+        self._scaler = scaler
         self._publish = publish
         self._withdraw = withdraw
         self._forgotten = forgotten
@@ -205,6 +209,7 @@ class Reconciler:
             resolutions=self._resolutions.of(name),
             reports=self._reports(name, served),
             book=self._remembered(name, served),
+            desired={} if self._scaler is None else self._scaler.desired(*name),
         )
         now = self._clock()
         planned = plan(seen, self._settings, now)
@@ -215,6 +220,8 @@ class Reconciler:
                 await self._do(name, served, action)
         except (ResourceConflict, ResourceNotFound):
             return  # somebody was faster: the watch tells of it, and then it is looked at again
+        if self._scaler is not None:
+            self._scaler.follow(*name, planned.scales)
         self._resolutions.forget(name, planned.unresolved)
         self._examinations.forget(name, planned.examinations)
         self._turns.ask_in(name, None if planned.wake_at is None else planned.wake_at - now)

@@ -44,8 +44,9 @@ def situation_of(
     assignment: Assignment,
     standings: Mapping[int, Standing],
     reports: Reports,
+    for_all: int = 0,
 ) -> Situation:
-    """What the machine is told."""
+    """What the machine is told. ``for_all`` is how many ready replicas it takes for all of the traffic."""
     newest = assignment.newest[STABLE]
     standing = standings.get(newest)
     running = {number for number, each in standings.items() if each.phase is not Phase.ENDING}
@@ -56,7 +57,7 @@ def situation_of(
         course=wish.course,
         running=frozenset(running),
         ready=frozenset(number for number in running if standings[number].ready),
-        full=standing is not None and 0 < standing.wanted <= standing.ready,
+        full=standing is not None and 0 < max(standing.wanted, for_all) <= standing.ready,
         broken=standing.reason if standing is not None and standing.phase is Phase.FAILED else "",
         undone=newest != 0 and wish.pinned == newest,
         stopped=wish.stopped,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 _ABOVE_ZERO = (
+    "most_replicas",
     "retry",
     "max_retry",
     "at_once",
@@ -27,6 +28,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     base: str = "http://127.0.0.1:8080"
     """URL of the data plane, without a slash at its end; what status tells people is below it."""
+    most_replicas: int = 8
+    """Replicas of a revision whose service has a scalePolicy and no maxReplicas; the server says its cores."""
     keep_previous: float = 600.0
     """Seconds for which the replicas of the revision that was rolled out before go on running without traffic, so that
     going back is a switch of the route. Long enough to notice what a new revision breaks."""

@@ -42,6 +42,7 @@ def status_of(picture: Picture, settings: ServiceSettings) -> Document:
         "components": {"predictor": _predictor(picture, url)},
         "modelStatus": model_status(picture, STABLE, part(before, "modelStatus")),
         "replicas": sum(picture.ready(number) for number in picture.book.with_traffic),
+        "scaling": _scaling(picture),
         "selector": f"serving.kserve.io/inferenceservice={metadata['name']}",
         books.FIELD: books.write(picture.book),
     }
@@ -192,6 +193,18 @@ def _traffic(picture: Picture) -> list[Document]:
         | ({"tag": "latest"} if number == latest else {"tag": "prev"} if number == book.rolledout else {})
         for number, percent in percents.items()
     ]
+
+
+def _scaling(picture: Picture) -> Document:
+    """Replicas of what has the traffic: ``desired``, beside ``replicas``, which are ready; and why so many, where that
+    was decided, of the revision that has most of it."""
+    shares = {share.revision: share.percent for share in picture.book.shares if share.percent}
+    counted = shares or {n: 100 for n in (picture.newest.get(STABLE, 0),) if n}
+    told: Document = {"desired": sum(picture.replicas.get(number, 0) for number in counted)}
+    if (main := max(counted, key=lambda number: counted[number], default=0)) in picture.scaled:
+        record = picture.scaled[main]
+        told |= {name: record[name] for name in ("policy", "reason", "time") if name in record}
+    return told
 
 
 def _canaries(picture: Picture, before: Document) -> list[Document]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, NamedTuple, TypeVar
 
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.protocol.errors import ShuttingDown, TidegateError
@@ -29,20 +29,26 @@ class Name(NamedTuple):
         return f"service {self.namespace}/{self.name}"
 
 
-class Turns:
-    """Everything is called in one event loop. It owns a task per object that is being looked at, and its timers."""
+K = TypeVar("K", bound=Hashable)
 
-    def __init__(self, look: Callable[[Name], Awaitable[None]], settings: ServiceSettings) -> None:
+
+class Turns(Generic[K]):
+    """``K`` is what objects are told apart by, and its ``str`` is what people read.
+
+    Everything is called in one event loop. It owns a task per object that is being looked at, and its timers.
+    """
+
+    def __init__(self, look: Callable[[K], Awaitable[None]], settings: ServiceSettings) -> None:
         self._look = look
         self._settings = settings
         self._room = asyncio.Semaphore(settings.at_once)
-        self._asked: set[Name] = set()
-        self._tasks: dict[Name, asyncio.Task[None]] = {}
-        self._timers: dict[Name, asyncio.TimerHandle] = {}
-        self._failures: dict[Name, int] = {}
+        self._asked: set[K] = set()
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+        self._timers: dict[K, asyncio.TimerHandle] = {}
+        self._failures: dict[K, int] = {}
         self._closed = False
 
-    def ask(self, name: Name) -> None:
+    def ask(self, name: K) -> None:
         """Have it looked at, once whatever happens in this turn of the loop has happened."""
         if self._closed:
             return
@@ -50,7 +56,7 @@ class Turns:
         if name not in self._tasks:
             self._tasks[name] = asyncio.create_task(self._serve(name), name=f"look at {name}")
 
-    def ask_in(self, name: Name, seconds: float | None) -> None:
+    def ask_in(self, name: K, seconds: float | None) -> None:
         """Have it looked at then, in the place of what was said before; None for not by itself."""
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
@@ -75,11 +81,11 @@ class Turns:
         if tasks:
             await asyncio.wait(tasks)
 
-    def _due(self, name: Name) -> None:
+    def _due(self, name: K) -> None:
         del self._timers[name]
         self.ask(name)
 
-    async def _serve(self, name: Name) -> None:
+    async def _serve(self, name: K) -> None:
         try:
             while name in self._asked:
                 async with self._room:
@@ -90,7 +96,7 @@ class Turns:
         finally:
             del self._tasks[name]
 
-    async def _tried(self, name: Name) -> float:
+    async def _tried(self, name: K) -> float:
         """Look once. Returns the seconds after which to try again; 0 where it went well."""
         try:
             await self._look(name)

@@ -9,7 +9,9 @@ from typing import cast
 import msgspec
 
 from tidegate.control.rollouts.course import Course, course_of
+from tidegate.control.scaling.scale import Scaling, scaling_of
 from tidegate.control.services.not_yet import not_yet
+from tidegate.protocol.errors import InvalidRequest
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.defaults import apply_defaults
 from tidegate.resources.document import Document
@@ -33,6 +35,9 @@ class Track(msgspec.Struct, frozen=True):
     percent: int = 0
     """Of a canary: its share."""
     replicas: int = 1
+    """Without scaling; with it what it begins with."""
+    scaling: Scaling | None = None
+    """How their number is found; None where it is fixed."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -88,6 +93,7 @@ def _read(manifest: bytes) -> Wish:
     predictor = part(spec, "predictor")
     full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
     canaries = spec.get("canary", [])
+    scalings, faults = _scalings(spec)
     tracks = tuple(
         Track(
             name=name,
@@ -96,6 +102,7 @@ def _read(manifest: bytes) -> Wish:
             request=request_of(template, restarted_at),
             percent=canaries[index - 1]["trafficPercent"] if index else 0,
             replicas=_of_canary(canaries[index - 1], full) if index else full,
+            scaling=scalings[index],
         )
         for index, (name, template, source) in enumerate(
             zip(tracks_of(told["spec"]), templates_of(spec), sources, strict=True)
@@ -113,7 +120,7 @@ def _read(manifest: bytes) -> Wish:
         history=at(spec, "rollout", "historyLimit"),
         course=course_of(Rollout.model_validate(spec["rollout"])) if "rollout" in spec else None,
         sticky=(at(spec, "rollout", "sticky", "header") or "").lower(),
-        unhonoured=unhonoured,
+        unhonoured=(*unhonoured, *faults),
     )
 
 
@@ -129,6 +136,27 @@ def _in_our_schema(document: Document) -> tuple[Document, Document, list[Documen
     spec = encode(ours)["spec"]
     unhonoured = (note.message for note in notes if isinstance(note.fate, NotHonoured))
     return told, spec, templates_of(told["spec"]), (*unhonoured, *not_yet(spec))
+
+
+def _scalings(spec: Document) -> tuple[list[Scaling | None], list[str]]:
+    """How each track scales, and what keeps one from it. A canary that says nothing of it scales as the service does,
+    from one replica on."""
+    scalings: list[Scaling | None] = []
+    faults: list[str] = []
+    predictor, slo = part(spec, "predictor"), spec.get("slo")
+    canaries = [part(canary, "predictor") for canary in spec.get("canary", [])]
+    for index, component in enumerate((predictor, *canaries)):
+        own = not index or any(name in component for name in _SCALES)
+        try:
+            scaling = scaling_of(component if own else predictor, slo)
+        except InvalidRequest as error:
+            scaling = None
+            faults.append(f"{f'spec.canary[{index - 1}]' if index else 'spec'}.predictor.{error.message}")
+        scalings.append(scaling if own or scaling is None else scaling.with_bounds(1, scaling.config.most))
+    return scalings, faults
+
+
+_SCALES = ("replicas", "minReplicas", "maxReplicas", "scalePolicy", "scaleMetric", "scaleTarget", "scaleMetricType")
 
 
 def _of_canary(canary: Document, full: int) -> int:
