@@ -34,8 +34,6 @@ def _fields(spec: Document) -> Iterator[tuple[str, str]]:
     if "replicas" in predictor:
         return
     least, most = predictor.get("minReplicas", 1), predictor.get("maxReplicas", 0)
-    if least == 0:
-        yield "predictor.minReplicas", "one replica is kept"
     if most > max(least, 1):
         yield "predictor.maxReplicas", f"there are always {max(least, 1)}"
     if "scalePolicy" in predictor and predictor["scalePolicy"].get("name") != "fixed":

@@ -33,6 +33,8 @@ class Track(msgspec.Struct, frozen=True):
     percent: int = 0
     """Of a canary: its share."""
     replicas: int = 1
+    sleeps: bool = False
+    """Whether it may have no replica while nobody uses it."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -87,6 +89,7 @@ def _read(manifest: bytes) -> Wish:
     restarted_at = annotations_of(told).get(RESTARTED_AT, "")
     predictor = part(spec, "predictor")
     full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
+    sleeps = _sleeps(predictor, otherwise=False)
     canaries = spec.get("canary", [])
     tracks = tuple(
         Track(
@@ -96,6 +99,7 @@ def _read(manifest: bytes) -> Wish:
             request=request_of(template, restarted_at),
             percent=canaries[index - 1]["trafficPercent"] if index else 0,
             replicas=_of_canary(canaries[index - 1], full) if index else full,
+            sleeps=_sleeps(part(canaries[index - 1], "predictor"), otherwise=sleeps) if index else sleeps,
         )
         for index, (name, template, source) in enumerate(
             zip(tracks_of(told["spec"]), templates_of(spec), sources, strict=True)
@@ -129,6 +133,14 @@ def _in_our_schema(document: Document) -> tuple[Document, Document, list[Documen
     spec = encode(ours)["spec"]
     unhonoured = (note.message for note in notes if isinstance(note.fate, NotHonoured))
     return told, spec, templates_of(told["spec"]), (*unhonoured, *not_yet(spec))
+
+
+def _sleeps(predictor: Document, *, otherwise: bool) -> bool:
+    """Whether one of no replicas at least is meant; a number of replicas that is told is told to be there."""
+    if "replicas" in predictor:
+        return False
+    least: int | None = predictor.get("minReplicas")
+    return otherwise if least is None else least == 0
 
 
 def _of_canary(canary: Document, full: int) -> int:
