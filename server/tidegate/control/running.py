@@ -129,7 +129,7 @@ class RunningRevision:
     async def run(self) -> None:
         """Live for as long as it is wished for."""
         while self.wanted:
-            self._failure = None
+            self._failure, self._sleeps = None, self.workload.sleeps
             try:
                 model = await self._make(self.workload, self.log)
             except Exception as error:
@@ -140,7 +140,6 @@ class RunningRevision:
 
     async def _live(self, lease: Lease) -> None:
         """One life of its model, from the start to the stop."""
-        self._sleeps = self.workload.sleeps
         self._take(lease)
         try:
             if await self._started(lease):
@@ -190,6 +189,8 @@ class RunningRevision:
             await model.stop()
             if error is not None:
                 self._kept(error)
+            else:  # it may be wished for again
+                self._sleeps = not self._sleeps
             return
         former = self.lease
         self._failure, self._known = None, True
@@ -208,12 +209,13 @@ class RunningRevision:
         """Start it, and return when that is over, well or not; False where it is wished for no more before it is."""
         loop = asyncio.get_running_loop()
         model, began, pause = lease.model, loop.time(), _PAUSE
-        while True:
+        while self.wanted:
             begun, error = await self._begun(model, load=not self._known)
             if not begun:
                 return False
             if error is None:
-                break
+                self._answers(lease, loop.time() - began)
+                return True
             self._fail(error)
             if not self._sleeps or isinstance(error, ModelLoadFailed):
                 return True
@@ -221,12 +223,13 @@ class RunningRevision:
                 async with asyncio.timeout(pause):
                     await self._until(lambda: not self.wanted)
             pause = min(2.0 * pause, _MAX_PAUSE)
-        self._failure = None
-        self._known = True
+        return False
+
+    def _answers(self, lease: Lease, seconds: float) -> None:
+        self._failure, self._known = None, True
         if self._observer is not None and lease.metadata is not None:  # else it sleeps
-            self._observer.loaded(self.workload, loop.time() - began, lease.metadata)
+            self._observer.loaded(self.workload, seconds, lease.metadata)
         self._tell()
-        return True
 
     async def _begun(self, model: Model, *, load: bool) -> tuple[bool, BaseException | None]:
         """Start a model, and ``load`` one that sleeps. Whether that is over, well or with the error; it is broken off
