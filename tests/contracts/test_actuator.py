@@ -52,6 +52,14 @@ def is_awake(standings: Standings) -> bool:
     return standing is not None and standing.phase is Phase.READY and standing.ready > 0 and not standing.asleep
 
 
+def is_asleep_or_gone(standings: Standings) -> bool:
+    return is_asleep(standings) or not standings[1].answers
+
+
+def is_awake_or_gone(standings: Standings) -> bool:
+    return is_awake(standings) or not standings[1].answers
+
+
 def is_ready(number: int, replicas: int = 1) -> Callable[[Standings], bool]:
     return lambda standings: standings.get(number) == Standing(Phase.READY, replicas, replicas)
 
@@ -249,8 +257,7 @@ async def test_whether_it_sleeps_may_change_while_it_runs(stage: ActuatorStage) 
     await stage.until(is_asleep)
     for sleeps in (False, True, False):
         await stage.actuator.run(sleeping(stage.good(), int(not sleeps), sleeps=sleeps))
-        holds = is_asleep if sleeps else is_awake
-        standings = await stage.until(lambda each, holds=holds: holds(each) or not each[1].answers)
+        standings = await stage.until(is_asleep_or_gone if sleeps else is_awake_or_gone)
         assert (standings[1].answers, standings[1].sleeps) == (True, sleeps)
 
 

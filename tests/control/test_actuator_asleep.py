@@ -189,7 +189,11 @@ async def test_it_never_sleeps_with_a_request_or_a_stream() -> None:
 
     async def read() -> int:
         async with aclosing(stage.lease.stream(request(), now() + 100.0)) as answers:
-            return len([answer.release() async for answer in answers])
+            count = 0
+            async for answer in answers:
+                answer.release()
+                count += 1
+            return count
 
     assert await read() == 2
     assert not any(life.interrupted for life in stage.lives.begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import pytest
 
@@ -126,7 +126,7 @@ async def test_which_services_sleep(document: Document, sleeps: bool) -> None:
 )
 @in_virtual_time
 async def test_a_canary_sleeps_as_its_service_does_or_as_it_says(
-    stable: dict[str, int], canary: dict[str, int], sleep: tuple[bool, bool]
+    stable: dict[str, Any], canary: dict[str, Any], sleep: tuple[bool, bool]
 ) -> None:
     """What it says itself goes before."""
     spec = {"canary": [{"trafficPercent": 10, "predictor": {"model": model("b"), **canary}}]}

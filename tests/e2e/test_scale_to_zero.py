@@ -45,8 +45,9 @@ def sleeper(path: Path, **predictor: Any) -> dict[str, Any]:
 
 
 def asleep(status: dict[str, Any]) -> bool:
-    told = next((each for each in status.get("conditions", ()) if each["type"] == "Ready"), {})
-    return (told.get("status"), told.get("reason")) == ("True", "Asleep") and status["replicas"] == 0
+    conditions = status.get("conditions", ())
+    told = [(each["status"], each.get("reason")) for each in conditions if each["type"] == "Ready"]
+    return told == [("True", "Asleep")] and status["replicas"] == 0
 
 
 def workers(server: ServiceServer) -> list[psutil.Process]:
