@@ -20,6 +20,8 @@ from tidegate.app.services import ServiceModels, plan_of
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
+from tidegate.control.activation import ActivationSettings
+from tidegate.control.activator import Activator
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.gateway.dataplane import GatewaySettings
@@ -173,7 +175,10 @@ class Stage:
         replica = ReplicaSettings(directory=str(path), backoff_initial=0.01)
         settings = msgspec.structs.replace(SETTINGS, replica=replica)
         metrics = Metrics("test")
-        models = ServiceModels(settings, 4, self.cache, resolving, lambda workload: metrics.bind("m", "1"), self.told)
+        activator = Activator(ActivationSettings(), metrics.activation)
+        models = ServiceModels(
+            settings, 4, self.cache, resolving, activator, lambda workload: metrics.bind("m", "1"), self.told
+        )
         self.resolver = LocalResolver(self.cache, resolving)
         self.actuator = LocalActuator(models.make, LocalActuatorSettings(), News(self.told, lambda *_: False))
         self.changed = asyncio.Event()

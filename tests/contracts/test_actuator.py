@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from tidegate.protocol.errors import ShuttingDown
-from tidegate.resources.actuator import Phase, RevisionId, Standing
+from tidegate.resources.actuator import Phase, RevisionId, Standing, Workload
 from tidegate.testing.actuators import ActuatorStage, FakeStage, LocalStage, Standings
 from tidegate.testing.clock import run_virtual
 
@@ -33,6 +34,30 @@ def on_every_stage(test: Test) -> Callable[[type[ActuatorStage]], None]:
 
     run.__doc__ = test.__doc__
     return run
+
+
+def sleeping(workload: Workload, replicas: int = 1, **changes: bool) -> Workload:
+    """The same as one that sleeps."""
+    return msgspec.structs.replace(workload, replicas=replicas, **({"sleeps": True} | changes))
+
+
+def is_asleep(standings: Standings) -> bool:
+    """Whether revision 1 is ready, and sleeps."""
+    standing = standings.get(1)
+    return standing is not None and standing.phase is Phase.READY and standing.asleep and standing.answers
+
+
+def is_awake(standings: Standings) -> bool:
+    standing = standings.get(1)
+    return standing is not None and standing.phase is Phase.READY and standing.ready > 0 and not standing.asleep
+
+
+def is_asleep_or_gone(standings: Standings) -> bool:
+    return is_asleep(standings) or not standings[1].answers
+
+
+def is_awake_or_gone(standings: Standings) -> bool:
+    return is_awake(standings) or not standings[1].answers
 
 
 def is_ready(number: int, replicas: int = 1) -> Callable[[Standings], bool]:
@@ -160,6 +185,80 @@ async def test_what_has_ended_can_be_asked_for_again(stage: ActuatorStage) -> No
     await stage.until(lambda each: not each)
     await stage.actuator.run(stage.good())
     await stage.until(is_ready(1))
+
+
+@on_every_stage
+async def test_what_sleeps_is_loaded_once_before_it_answers(stage: ActuatorStage) -> None:
+    """So a model that cannot be loaded is told before anybody asks for it."""
+    await stage.actuator.run(sleeping(stage.good()))
+    now = (await stage.standings())[1]
+    assert (now.phase, now.answers, now.sleeps) == (Phase.STARTING, False, True)
+    standings = await stage.until(is_awake)
+    assert standings[1] == Standing(Phase.READY, 1, 1, sleeps=True)
+    await stage.actuator.run(sleeping(stage.bad(2)))
+    standings = await stage.until(lambda each: each[2].phase is Phase.FAILED)
+    assert (standings[2].answers, standings[2].sleeps) == (False, True)
+    assert standings[2].reason
+
+
+@on_every_stage
+async def test_of_no_replicas_it_sleeps_and_answers(stage: ActuatorStage) -> None:
+    """It has none, and a reason to; more replicas wake it."""
+    await stage.actuator.run(sleeping(stage.good(), 2))
+    await stage.until(is_awake)
+    await stage.actuator.run(sleeping(stage.good(), 0))
+    standings = await stage.until(is_asleep)
+    assert (standings[1].ready, standings[1].wanted, standings[1].full) == (0, 0, True)
+    assert standings[1].reason
+    await stage.actuator.run(sleeping(stage.good(), 3))
+    standings = await stage.until(lambda each: is_awake(each) or not each[1].answers)
+    assert standings[1] == Standing(Phase.READY, 3, 3, sleeps=True)
+
+
+@on_every_stage
+async def test_told_again_to_sleep_it_does_nothing(stage: ActuatorStage) -> None:
+    """Level-based: nothing changes, and nobody is told."""
+    await stage.actuator.run(sleeping(stage.good(), 0))
+    await stage.until(is_asleep)
+    await asyncio.sleep(10.0)
+    stage.told.clear()
+    await stage.actuator.run(sleeping(stage.good(), 0))
+    await asyncio.sleep(10.0)
+    assert is_asleep(await stage.standings())
+    assert stage.told == []
+
+
+@on_every_stage
+async def test_what_is_known_begins_asleep(stage: ActuatorStage) -> None:
+    """It is not loaded to know that it can be; one that does not sleep is."""
+    await stage.actuator.run(sleeping(stage.good(), known=True))
+    await stage.actuator.run(sleeping(stage.good(2), known=True, sleeps=False))
+    standings = await stage.until(lambda each: each[2].ready)
+    assert is_asleep(standings)
+    assert not standings[2].asleep
+
+
+@on_every_stage
+async def test_what_sleeps_can_be_ended(stage: ActuatorStage) -> None:
+    """And be asked for again."""
+    await stage.actuator.run(sleeping(stage.good(), 0))
+    await stage.until(is_asleep)
+    await stage.actuator.end(stage.good().id)
+    assert not any(standing.answers for standing in (await stage.standings()).values())
+    await stage.until(lambda each: not each)
+    await stage.actuator.run(sleeping(stage.good(), known=True))
+    await stage.until(is_asleep)
+
+
+@on_every_stage
+async def test_whether_it_sleeps_may_change_while_it_runs(stage: ActuatorStage) -> None:
+    """It answers all the time, and does in the end as it was told."""
+    await stage.actuator.run(sleeping(stage.good(), 0))
+    await stage.until(is_asleep)
+    for sleeps in (False, True, False):
+        await stage.actuator.run(sleeping(stage.good(), int(not sleeps), sleeps=sleeps))
+        standings = await stage.until(is_asleep_or_gone if sleeps else is_awake_or_gone)
+        assert (standings[1].answers, standings[1].sleeps) == (True, sleeps)
 
 
 @on_every_stage

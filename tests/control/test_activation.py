@@ -147,6 +147,50 @@ def test_what_is_idle_goes_to_sleep() -> None:
     assert (orders.sleep, orders.next_at) == ({}, None)
 
 
+def test_what_is_not_wished_for_sleeps_as_soon_as_it_is_idle() -> None:
+    """Again after each request that woke it, and at once where it is idle; nobody else is put to sleep for it."""
+    models = activation(sleep_after=60.0)
+    models.wish("a", False, 0.0)
+    assert models.orders(0.0).wake == []
+    models.arrived("a", 1.0)
+    assert models.orders(1.0).wake == ["a"]
+    models.woken("a", 10, 2.0)
+    assert models.orders(2.0).sleep == {}
+    models.left("a", 3.0)
+    wake(models, "b", 3.0)
+    models.gone("a")
+    assert models.orders(4.0).sleep == {}
+    models.wish("b", False, 5.0)
+    assert models.orders(5.0).sleep == {"b": Cause.WISH}
+
+
+def test_what_is_wished_awake_wakes_without_a_request() -> None:
+    """And stays so for as long as others do; within the limits, and in its turn."""
+    models = activation(max_awake=1, sleep_after=60.0)
+    models.wish("a", True, 0.0)
+    assert models.orders(0.0).wake == ["a"]
+    models.woken("a", 10, 1.0)
+    models.wish("a", True, 2.0)
+    assert models.orders(60.0).sleep == {}
+    models.wish("b", True, 60.0)
+    assert models.orders(60.0).sleep == {"a": Cause.ROOM}
+    models.wish("b", False, 60.0)
+    models.gone("a")
+    assert models.orders(60.0).wake == []
+
+
+def test_what_just_failed_is_not_woken_by_a_wish() -> None:
+    """It waits for its pause as requests do."""
+    models = activation()
+    models.wish("a", True, 0.0)
+    assert models.orders(0.0).wake == ["a"]
+    models.failed("a", 1.0)
+    models.wish("a", True, 1.5)
+    assert models.orders(1.5).wake == []
+    models.wish("a", True, 2.0)
+    assert models.orders(2.0).wake == ["a"]
+
+
 def test_a_failed_waking_is_tried_again_after_a_pause() -> None:
     """Which doubles, up to the longest, and is forgotten once it wakes."""
     models = activation(pause=1.0, max_pause=3.0)
@@ -190,17 +234,19 @@ class Machine(RuleBasedStateMachine):
         idle = {key: self.models[key].idle_since for key in KEYS if not self.models[key].requests}
         ready = self.keys(State.READY)
         orders = self.models.orders(self.now)
-        for key in orders.sleep:
+        for key, cause in orders.sleep.items():
             assert key in idle, "a model with work was put to sleep"
+            assert (cause is Cause.WISH) == self.models[key].unwished
         kept = [idle[key] for key in ready if key in idle and key not in orders.sleep]
-        assert all(idle[key] <= since for key in orders.sleep for since in kept), "a later one made room"
+        made = [idle[key] for key, cause in orders.sleep.items() if cause is not Cause.WISH]
+        assert all(each <= since for each in made for since in kept), "a later one made room"
+        assert not any(self.models[key].unwished and key in idle for key in self.keys(State.READY))
         for key in orders.wake:
             assert key == self.line.pop(0), "one that waits was overtaken"
 
     def queue(self) -> None:
-        """The line as it must be: by first request, of those that are not awake."""
-        waits = [key for key in KEYS if self.models[key].requests and self.models[key].state in
-                 (State.ASLEEP, State.DRAINING)]  # fmt: skip
+        """The line as it must be: by first request or wish, of those that are not awake."""
+        waits = [key for key in self.keys(State.ASLEEP, State.DRAINING) if self.models[key].wanted_since is not None]
         self.line = [key for key in self.line if key in waits] + [key for key in waits if key not in self.line]
 
     @rule(key=st.sampled_from(KEYS))
@@ -222,6 +268,12 @@ class Machine(RuleBasedStateMachine):
         if busy:
             self.models.left(data.draw(st.sampled_from(busy)), self.now)
             self.settle()
+
+    @rule(key=st.sampled_from(KEYS), awake=st.booleans())
+    def wish(self, key: str, awake: bool) -> None:
+        """Whoever decides over it would have it awake, or asleep."""
+        self.models.wish(key, awake, self.now)
+        self.settle()
 
     @rule(data=st.data(), succeeds=st.booleans())
     def wake_ends(self, data: st.DataObject, succeeds: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from tidegate.control.activation import ActivationSettings
+from tidegate.control.activator import Activator
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.model import Model
+from tidegate.control.sleeping import SleepingModel
 from tidegate.protocol.datatypes import Datatype
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, ShuttingDown
 from tidegate.protocol.messages import InferRequest
 from tidegate.protocol.tensors import Tensor
 from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Phase, Resolved, RevisionId, Standing, Workload
+from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.clock import VirtualLoop, run_virtual
 from tidegate.testing.lives import FakeLife, FakeLives
 
@@ -27,8 +32,9 @@ ONE = RevisionId("default", "iris", 1)
 FAR = 1e6
 
 
-def workload(replicas: int = 1, revision: RevisionId = ONE) -> Workload:
-    return Workload(revision, {}, Resolved("m", "sha256:0", version="7", runtime="fake/1", format="fake"), replicas)
+def workload(replicas: int = 1, revision: RevisionId = ONE, *, sleeps: bool = False) -> Workload:
+    resolved = Resolved("m", "sha256:0", version="7", runtime="fake/1", format="fake")
+    return Workload(revision, {}, resolved, replicas, sleeps=sleeps)
 
 
 def request() -> InferRequest:
@@ -52,7 +58,16 @@ class Stage:
         self.logs.append(log)
         if self.error is not None:
             raise self.error
-        return self.lives.next()
+        if not workload.sleeps:
+            return self.lives.next()
+        lives = FakeLives("iris")
+        lives.begun = self.lives.begun  # all in one list
+        return SleepingModel(lives.settings(), lives, self.activator)
+
+    @cached_property
+    def activator(self) -> Activator:
+        """Of what sleeps; made in the loop that it is used in."""
+        return Activator(ActivationSettings(), Metrics("test").activation)
 
     @property
     def life(self) -> FakeLife:
@@ -448,6 +463,13 @@ def test_the_log_of_a_revision() -> None:
     run(main())
 
 
+def as_wished(wished: Workload) -> Standing:
+    """How it stands once everything has happened."""
+    asleep = wished.sleeps and not wished.replicas
+    reason = "it sleeps until somebody asks for it" if asleep else ""
+    return Standing(Phase.READY, wished.replicas, wished.replicas, reason, wished.sleeps, asleep)
+
+
 class Wishes(RuleBasedStateMachine):
     """Two revisions are wished for and away again, crash and come back, at any time; in the end it is as wished."""
 
@@ -455,21 +477,27 @@ class Wishes(RuleBasedStateMachine):
         super().__init__()
         self.loop = VirtualLoop()
         self.stage = Stage()
-        self.wishes: dict[int, int] = {}
+        self.wishes: dict[int, Workload | None] = {}
         self.asks: list[asyncio.Task[None]] = []
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
         self.loop.run_until_complete(work)
 
-    @rule(number=st.integers(1, 2), replicas=st.integers(0, 3), seconds=st.sampled_from([0.0, 0.1, 0.5, 1.0, 5.0]))
-    def wish(self, number: int, replicas: int, seconds: float) -> None:
-        self.wishes[number] = replicas
-        self.do(self.stage.actuator.run(workload(replicas, RevisionId("default", "iris", number))))
+    @rule(
+        number=st.integers(1, 2),
+        replicas=st.integers(0, 3),
+        sleeps=st.booleans(),
+        seconds=st.sampled_from([0.0, 0.1, 0.5, 1.0, 5.0]),
+    )
+    def wish(self, number: int, replicas: int, sleeps: bool, seconds: float) -> None:
+        wished = workload(replicas, RevisionId("default", "iris", number), sleeps=sleeps)
+        self.wishes[number] = wished if replicas or sleeps else None
+        self.do(self.stage.actuator.run(wished))
         self.do(asyncio.sleep(seconds))
 
     @rule(number=st.integers(1, 2))
     def wish_away(self, number: int) -> None:
-        self.wishes[number] = 0
+        self.wishes[number] = None
         self.do(self.stage.actuator.end(RevisionId("default", "iris", number)))
 
     @rule(seconds=st.sampled_from([0.0, 0.1, 0.5, 1.0, 5.0]))
@@ -485,13 +513,9 @@ class Wishes(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             self.do(asyncio.sleep(10.0))
-            expected = {
-                number: Standing(Phase.READY, replicas, replicas)
-                for number, replicas in self.wishes.items()
-                if replicas
-            }
+            expected = {number: as_wished(wished) for number, wished in self.wishes.items() if wished is not None}
             assert self.stage.standings == expected
-            assert self.stage.lives.alive == len(expected)
+            assert self.stage.lives.alive == sum(not standing.asleep for standing in expected.values())
             for ask in self.asks:
                 ask.result()  # whoever was let in was answered
             self.do(self.stage.actuator.stop())

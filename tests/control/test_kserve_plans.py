@@ -108,7 +108,7 @@ EXPECTED: dict[str, tuple[str, list[str]]] = {
     # operation.yaml
     "to-zero": (
         RUNS,
-        [f"{PREDICTOR}.timeout", f"{PREDICTOR}.minReplicas"],
+        [f"{PREDICTOR}.timeout"],
     ),
     "by-requests": (
         RUNS,

@@ -184,7 +184,7 @@ def test_a_refused_service_keeps_what_was_said() -> None:
             ["predictor.timeout", "predictor.model.runtimeVersion"],
         ),
         ({"predictor": {"batcher": {"priorities": {"levels": 2}}}}, ["predictor.batcher.priorities.levels"]),
-        ({"predictor": {"minReplicas": 0}}, ["predictor.minReplicas"]),
+        ({"predictor": {"minReplicas": 0}}, []),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 3}}, []),
         ({"predictor": {"minReplicas": 3, "maxReplicas": 4}}, []),
         ({"predictor": {"maxReplicas": 1}}, []),

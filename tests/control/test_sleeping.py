@@ -485,6 +485,10 @@ class Machine(RuleBasedStateMachine):
         self.tasks.append(self.loop.create_task(work()))
         self.run(asyncio.sleep(0))
 
+    @rule(number=st.integers(0, 3), awake=st.booleans())
+    def wish(self, number: int, awake: bool) -> None:
+        self.models[number].wish(awake)
+
     @rule(number=st.integers(0, 3), seconds=st.sampled_from([0.0, 0.2, 4.0]))
     def change(self, number: int, seconds: float) -> None:
         self.lives[number].infer_seconds = seconds

@@ -17,6 +17,7 @@ from tidegate.app.service_routes import ServiceRoutes
 from tidegate.app.services import ServiceModels
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signing import Signer
+from tidegate.control.activator import Activator
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.notifications.secrets import DirectorySecrets
 from tidegate.control.resolver import LocalResolver, ResolverSettings
@@ -47,6 +48,7 @@ class ControlPlane:
         router: Router,
         metrics: Metrics,
         copies: ArtifactCache,
+        activator: Activator,
         announce: Callable[[Event], None],
     ) -> None:
         self._settings = settings
@@ -55,7 +57,7 @@ class ControlPlane:
         self._news = News(announce, router.answers)
         typed = named_models(settings.manifests) if settings.trusted else ()
         resolving = ResolverSettings(trust=TrustPolicy((*settings.trust, *typed)))
-        models = ServiceModels(settings, available_cores(), copies, resolving, self._bind, announce)
+        models = ServiceModels(settings, available_cores(), copies, resolving, activator, self._bind, announce)
         running = LocalActuatorSettings(ready_timeout=settings.ready_timeout)
         self.actuator = LocalActuator(models.make, running, self._news)
         self._routes = ServiceRoutes(router, self.actuator.backend)
@@ -68,6 +70,8 @@ class ControlPlane:
             settings.identity.outgoing,
             sign=Signer(DirectorySecrets(settings.secrets)),
         )
+        self.asleep = 0
+        """Services that slept when ``start`` was over."""
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
         self.notifications = Notifications(settings, metrics)
@@ -129,6 +133,7 @@ class ControlPlane:
                 for kind in SERVICES:
                     kinds.create_task(settled(self._store, kind))
         found = [item for kind in SERVICES for item in (await self._store.list(kind)).items]
+        self.asleep = sum(_asleep(item) for item in found)
         return [self._failure_of(item) for item in found if not _has(item, "Stopped")]
 
     async def stop(self) -> None:
@@ -191,6 +196,11 @@ class ControlPlane:
 def _has(service: Document, condition: str) -> bool:
     told = parts(service, "status", "conditions")
     return any((each.get("type"), each.get("status")) == (condition, "True") for _, each in told)
+
+
+def _asleep(service: Document) -> bool:
+    told = parts(service, "status", "conditions")
+    return any((each.get("type"), each.get("reason")) == ("Ready", "Asleep") for _, each in told)
 
 
 async def settled(store: Store, kind: GroupKind) -> None:

@@ -26,9 +26,6 @@ from tidegate.runtimes.runtime import Artifact, Format
 from tidegate.storage.config import given, specs
 from tidegate.storage.repository import ModelSource, NothingHere, scan
 
-LIMITS = frozenset(("max_awake", "max_awake_bytes", "sleep_after"))
-"""Settings of models on demand only."""
-
 
 class Plan(msgspec.Struct, frozen=True):
     """A version of a model, and how it is to be run."""
@@ -45,18 +42,10 @@ def plans(settings: ServeSettings, cores: int) -> tuple[Plan, ...]:
     """All that is to be served, on a machine with so many cores.
 
     Raises:
-        ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other, or limits are given for
-            models on demand where there is none.
+        ModelLoadFailed: see ``find_models``; or a model's own settings contradict each other.
     """
     sources = find_models(settings.paths, settings.name, may_be_empty=settings.watch)
-    planned = tuple(plan(source, settings, cores) for source in sources)
-    on_demand = settings.on_demand or any(each.on_demand for each in planned)
-    if limits := [] if on_demand else sorted(settings.given & LIMITS):
-        raise ModelLoadFailed(
-            f"--{limits[0].replace('_', '-')} is for models that are loaded on demand, and there is none; expected "
-            f"--on-demand, or 'load: on_demand' in a model.yaml"
-        )
-    return planned
+    return tuple(plan(source, settings, cores) for source in sources)
 
 
 def find_models(

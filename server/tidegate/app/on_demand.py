@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tidegate.app.copy import ModelCopy
+from tidegate.app.copy import Copy
 from tidegate.app.served_model import ServedModel
 
 
 class ServedLives:
     """Implements control's Lives. A copy that was taken once is kept while the model sleeps: it wakes as the same."""
 
-    def __init__(self, copy: ModelCopy, make: Callable[[ModelCopy], ServedModel]) -> None:
+    def __init__(self, copy: Copy, make: Callable[[Copy], ServedModel]) -> None:
         self._copy = copy
         self._make = make
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from tidegate.app.copy import ModelCopy
+from tidegate.app.copy import Copy, ModelCopy
 from tidegate.app.events import Event, Loaded, LoadFailed, Unloaded
 from tidegate.app.models import available_cores, cache_of, plan, plans, told
 from tidegate.app.on_demand import ServedLives
@@ -31,6 +31,7 @@ def repository_of(
     router: Router,
     metrics: Metrics,
     copies: ArtifactCache | None,
+    activator: Activator,
     announce: Announce,
 ) -> Repository:
     """The repository of these paths, with everything in it made and routed to, and nothing loaded.
@@ -40,13 +41,12 @@ def repository_of(
     """
     cores = available_cores()
     plans(settings, cores)
-    activator = Activator(settings.activation, metrics.activation)
 
     def make(offer: Offer) -> Model:
         planned = plan(offer.source, settings, cores)
         cache = cache_of(planned, settings.cache_bytes)
 
-        def served(copy: ModelCopy) -> ServedModel:
+        def served(copy: Copy) -> ServedModel:
             bound = metrics.bind(offer.model, offer.version)
             return ServedModel(planned, bound, copy, cache, settings.gateway.caller, owns_copy=not planned.on_demand)
 

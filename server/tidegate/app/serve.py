@@ -25,6 +25,7 @@ from tidegate.app.repository import Announce, repository_of
 from tidegate.app.routing import Router
 from tidegate.app.settings import ServeSettings
 from tidegate.app.signals import EndSignals
+from tidegate.control.activator import Activator
 from tidegate.control.watch import snapshot, watch
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.dataplane import DataPlane
@@ -85,10 +86,11 @@ class Server:
         control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
         router = Router(self.plane, metrics)
-        self._models = repository_of(settings, router, metrics, self._copies, announce)
+        activator = Activator(settings.activation, metrics.activation)
+        self._models = repository_of(settings, router, metrics, self._copies, activator, announce)
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
-        self._services = ControlPlane(settings, router, metrics, self._kept, announce)
+        self._services = ControlPlane(settings, router, metrics, self._kept, activator, announce)
         self.plane.access = self._recognition.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
@@ -182,7 +184,7 @@ class Server:
         if asked and failures and len(failures) == len(results):
             late = loop.time() - began >= self._settings.ready_timeout
             return NOT_READY if late and any(isinstance(failure, ModelNotReady) for failure in failures) else FAILED
-        asleep = sum(lease.readiness.asleep for lease in self._models.leases)
+        asleep = sum(lease.readiness.asleep for lease in self._models.leases) + self._services.asleep
         self._announce(Ready(len(results) - len(failures) - asleep, len(failures), asleep))
         return GOOD
 

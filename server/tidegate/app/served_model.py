@@ -75,6 +75,9 @@ class ServedModel:
         )
         self._backend.resize(replicas)
 
+    def wish(self, awake: bool) -> None:
+        """Nothing: it does not sleep."""
+
     async def start(self, timeout: float) -> None:
         """See control's Model."""
         try:

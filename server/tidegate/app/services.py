@@ -2,7 +2,7 @@
 
 What the template says goes before the model's own ``model.yaml``, and that before the server's settings. ::
 
-    models = ServiceModels(settings, cores, cache, resolving, bind, announce)
+    models = ServiceModels(settings, cores, cache, resolving, activator, bind, announce)
     actuator = LocalActuator(models.make, LocalActuatorSettings())
 """
 
@@ -17,15 +17,19 @@ import msgspec
 import numpy as np
 from pydantic import ValidationError
 
-from tidegate.app.copy import HeldCopy
+from tidegate.app.copy import Copy, HeldCopy
 from tidegate.app.events import Event, Found
 from tidegate.app.models import Plan, cache_of, plan, told
+from tidegate.app.on_demand import ServedLives
 from tidegate.app.served_model import ServedModel
 from tidegate.app.settings import ServeSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
+from tidegate.control.activator import Activator
 from tidegate.control.location import path_of
+from tidegate.control.model import Model
 from tidegate.control.resolver import ResolverSettings
+from tidegate.control.sleeping import SleeperSettings, SleepingModel
 from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.replicas.log import Log
@@ -52,6 +56,7 @@ class ServiceModels:
         cores: int,
         cache: ArtifactCache,
         resolving: ResolverSettings,
+        activator: Activator,
         bind: Bind,
         announce: Announce,
     ) -> None:
@@ -59,22 +64,38 @@ class ServiceModels:
         self._cores = cores
         self._cache = cache
         self._resolving = resolving
+        self._activator = activator
         self._bind = bind
         self._announce = announce
 
-    async def make(self, workload: Workload, log: Log) -> ServedModel:
+    async def make(self, workload: Workload, log: Log) -> Model:
         """The model of a revision, over its copy, which is hashed again. It is not started.
 
         Raises:
             ModelLoadFailed: the copy is gone or damaged, or what is said of the model contradicts itself.
         """
-        held, planned = await asyncio.to_thread(self._planned, workload)
+        held, planned, size = await asyncio.to_thread(self._planned, workload)
         self._announce(found(workload, planned.source, self._resolving.base))
-        copy = HeldCopy(self._cache, held, planned.source.path)
         cache = cache_of(planned, self._settings.cache_bytes)
-        return ServedModel(planned, self._bind(workload), copy, cache, self._settings.gateway.caller, log=log)
 
-    def _planned(self, workload: Workload) -> tuple[Held, Plan]:
+        def served(copy: Copy) -> ServedModel:
+            metrics, callers = self._bind(workload), self._settings.gateway.caller
+            return ServedModel(planned, metrics, copy, cache, callers, owns_copy=not planned.on_demand, log=log)
+
+        copy = HeldCopy(self._cache, held, planned.source.path)
+        if not planned.on_demand:
+            return served(copy)
+        sleeper = SleeperSettings(
+            name=label(workload.id.namespace, workload.id.service),
+            runtime=planned.source.runtime,
+            size=size,
+            batching=planned.batching,
+            ready_timeout=self._settings.ready_timeout,
+        )
+        return SleepingModel(sleeper, ServedLives(copy, served), self._activator)
+
+    def _planned(self, workload: Workload) -> tuple[Held, Plan, int]:
+        """Its copy, how it is run, and the bytes of its files."""
         digest = workload.resolved.digest
         held = self._cache.hold_digest(digest.removeprefix("sha256:"))
         if held is None:
@@ -83,7 +104,8 @@ class ServiceModels:
             trusted = self._resolving.trust.trusts(path_of(workload.resolved.uri, self._resolving.base))
             source = copied_source(held, workload.id.service, version_of(workload))
             settings = msgspec.structs.replace(self._settings, trusted=trusted)
-            return held, plan_of(workload, source, held.path, settings, self._cores)
+            planned = plan_of(workload, source, held.path, settings, self._cores)
+            return held, planned, sum(file.stat().st_size for file in held.folder.rglob("*") if file.is_file())
         except BaseException:
             self._cache.release(held)
             raise
@@ -111,12 +133,12 @@ def plan_of(workload: Workload, source: ModelSource, files: Path, settings: Serv
         given.add("threads")
     own_settings = msgspec.structs.replace(
         settings,
-        replica=msgspec.structs.replace(settings.replica, replicas=workload.replicas),
+        replica=msgspec.structs.replace(settings.replica, replicas=max(workload.replicas, 1)),
         batching=batching,
         options={} if model is None else dict(model.options),
         threads=settings.threads if model is None or "threads" not in given else model.threads,
         given=frozenset(given),
-        on_demand=False,
+        on_demand=workload.sleeps,
     )
     planned = plan(source, own_settings, cores)
     artifact = planned.artifact
@@ -125,7 +147,7 @@ def plan_of(workload: Workload, source: ModelSource, files: Path, settings: Serv
     if predictor.warmup:
         samples = tuple(_sample(each, index, files) for index, each in enumerate(predictor.warmup))
         artifact = msgspec.structs.replace(artifact, warm_up=samples)
-    return msgspec.structs.replace(planned, artifact=artifact, on_demand=False)
+    return msgspec.structs.replace(planned, artifact=artifact, on_demand=workload.sleeps)
 
 
 def _predictor(template: Document) -> Predictor:

@@ -4,7 +4,7 @@ Everything that decides over sleeping is in this file, and nothing in it knows p
 
     asleep ──wake──▶ waking ──woken──▶ ready ──sleep──▶ draining ──gone──▶ asleep
        ▲               │ failed                            ▲
-       └─── pause ─────┘                                   └ evicted, or idle for ``sleep_after``
+       └─── pause ─────┘                                   └ evicted, idle for ``sleep_after``, or not wished for
 
 What it orders is carried out by ``Activator``.
 
@@ -19,7 +19,9 @@ Rules:
    large one is not starved by small ones. What is idle goes to sleep for it even where that is not enough yet: it would
    be asked for again before the rest is idle, too.
 5. A model that failed to wake is tried again by a request, after a pause that doubles; a request within it is refused.
-6. What a model holds is known once it is awake. Where that is more than was expected, and more than may be held, others
+6. Whoever decides over a model may wish it asleep: then it goes to sleep as soon as it is idle, and its next request
+   wakes it all the same. Wished awake again it wakes as by a request, and needs none to stay.
+7. What a model holds is known once it is awake. Where that is more than was expected, and more than may be held, others
    make room as soon as they are idle, and nobody wakes before they have.
 """
 
@@ -56,6 +58,8 @@ class Cause(StrEnum):
     """Another one needs what it holds."""
     IDLE = "idle"
     """Nobody has asked for it in a while."""
+    WISH = "wish"
+    """It was wished asleep."""
 
 
 TRANSITIONS: dict[tuple[State, Event], State] = {
@@ -108,6 +112,8 @@ class Sleeper(msgspec.Struct):
     failures: int = 0
     """In a row."""
     retry_at: float = 0.0
+    unwished: bool = False
+    """Whether it is to sleep as soon as it is idle."""
 
 
 class Orders(msgspec.Struct, Generic[K]):
@@ -161,10 +167,17 @@ class Activation(Generic[K]):
         if model.state is State.ASLEEP and now < model.retry_at:
             return model.retry_at
         model.requests += 1
-        if model.state in (State.ASLEEP, State.DRAINING) and model.wanted_since is None:
-            self._line += 1
-            model.wanted_since = self._line
+        self._line_up(model)
         return None
+
+    def wish(self, key: K, awake: bool, now: float) -> None:
+        """It is to be awake, and wakes unless it has just failed to; or it is to sleep as soon as it is idle."""
+        model = self._models[key]
+        model.unwished = not awake
+        if not awake and not model.requests:
+            model.wanted_since = None
+        elif awake and now >= model.retry_at:
+            self._line_up(model)
 
     def passes(self, key: K) -> None:
         """A request came to a model that is ready: as ``arrived``, for a fraction of the time."""
@@ -217,10 +230,18 @@ class Activation(Generic[K]):
             orders.wake.append(key)
         return orders
 
+    def _line_up(self, model: Sleeper) -> None:
+        if model.state in (State.ASLEEP, State.DRAINING) and model.wanted_since is None:
+            self._line += 1
+            model.wanted_since = self._line
+
     def _sleep_idle(self, now: float, orders: Orders[K]) -> None:
-        if not self._settings.sleep_after:
-            return
         for key in self._evictable():
+            if self._models[key].unwished:
+                self._put_to_sleep(key, Cause.WISH, orders)
+                continue
+            if not self._settings.sleep_after:
+                continue
             due = self._models[key].idle_since + self._settings.sleep_after
             if now >= due:
                 self._put_to_sleep(key, Cause.IDLE, orders)

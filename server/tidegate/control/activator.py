@@ -74,6 +74,7 @@ class Activator:
         self._models: set[Sleepy] = set()
         self._tasks: dict[Sleepy, asyncio.Task[None]] = {}
         self._beside: dict[str, int] = {}
+        self._unwished: set[Sleepy] = set()
         self._asking: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._waiting = False
@@ -94,6 +95,14 @@ class Activator:
         """When a model that could not be woken is tried again."""
         return self._activation[model].retry_at if model in self._activation else 0.0
 
+    def wish(self, model: Sleepy, awake: bool) -> None:
+        """A model is to be awake, with or without requests, or to sleep as soon as it has none."""
+        if model not in self._models:
+            return
+        self._activation.wish(model, awake, self._loop.time())
+        (self._unwished.discard if awake else self._unwished.add)(model)
+        self._ask()
+
     def arrived(self, model: Sleepy) -> float | None:
         """A request came. None if it is taken, and then has to leave; else when to come back: it is refused.
 
@@ -112,7 +121,7 @@ class Activator:
             return
         if not idle:
             return
-        if self._waiting:
+        if self._waiting or model in self._unwished:
             self._ask()
         elif self._timer is None and self._sleep_after:
             self._arm(now + self._sleep_after)
@@ -122,6 +131,7 @@ class Activator:
         if model not in self._models:
             return
         self._models.discard(model)
+        self._unwished.discard(model)
         while (task := self._tasks.get(model)) is not None:
             if self._activation[model].state is State.WAKING and not task.cancelling():
                 task.cancel()

@@ -27,7 +27,7 @@ class LocalActuatorSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalActuator:
-    """Implements the Actuator, in one event loop. A revision of no replicas does not run."""
+    """Implements the Actuator, in one event loop."""
 
     def __init__(self, make: Make, settings: LocalActuatorSettings, observer: Observer | None = None) -> None:
         self._make = make
@@ -45,7 +45,7 @@ class LocalActuator:
         """See Actuator."""
         if self._closing:
             raise ShuttingDown
-        if not workload.replicas:
+        if not workload.replicas and not workload.sleeps:
             await self.end(workload.id)
         elif (running := self._running.get(workload.id)) is not None:
             running.wish(workload)

@@ -78,6 +78,11 @@ class Model(Protocol):
         """
         ...
 
+    def wish(self, awake: bool) -> None:
+        """Of one that is loaded on demand: be loaded by now, or sleep as soon as nobody uses it. A request wakes it
+        whatever is wished."""
+        ...
+
     async def start(self, timeout: float) -> None:
         """Load and warm it up, and return once it answers; one that is loaded on demand may be asked from now on.
 

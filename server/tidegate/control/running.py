@@ -3,6 +3,10 @@
 It is level-based: what is wished is a value, and the task leads there from wherever it is. One that is to end and is
 wished for again while it still drains goes on as it is; one that has begun to stop is made anew once it is gone, so
 that it is never there twice.
+
+One that sleeps is loaded once before it takes requests, to learn its signature and that it can be loaded; unless it
+answered before. Where it is to sleep and did not, or the other way round, another model of the same content is loaded
+beside the one there is, and takes its place.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,14 +22,17 @@ from tidegate.control.formats import without_version
 from tidegate.control.lease import Lease
 from tidegate.control.model import Model
 from tidegate.control.offer import Offer
-from tidegate.protocol.errors import InternalError, TidegateError
+from tidegate.control.standing import standing_of
+from tidegate.protocol.errors import InternalError, ModelLoadFailed, TidegateError
 from tidegate.protocol.messages import ModelMetadata
 from tidegate.replicas.log import Log
-from tidegate.replicas.readiness import Readiness
 from tidegate.resources.actuator import Phase, Standing, Workload, version_of
 from tidegate.storage.repository import ModelSource
 
 log = logging.getLogger(__name__)
+
+_PAUSE, _MAX_PAUSE = 1.0, 60.0
+"""Seconds until what was not ready in time is loaded again, the first time and at most: the activation's own."""
 
 Make = Callable[[Workload, Log], Awaitable[Model]]
 """Makes the model of a revision, without starting it; its replicas write to the log. Raises TidegateError."""
@@ -44,29 +52,6 @@ class Observer(Protocol):
     def unloaded(self, workload: Workload) -> None:
         """It is gone, loaded or not; of one that failed that has been told."""
         ...
-
-
-def standing_of(
-    *,
-    wanted: int,
-    ending: bool,
-    ready: int = 0,
-    readiness: Readiness | None = None,
-    hopeless: bool = False,
-    failure: TidegateError | None = None,
-) -> Standing:
-    """How a revision stands. ``readiness`` is its model's, None before there is one; ``failure`` what making or
-    starting it ended with, unless it was ready since.
-    """
-    if ending:
-        return Standing(Phase.ENDING, ready, 0, "it finishes what it has")
-    if ready:
-        return Standing(Phase.READY, ready, wanted)
-    reason = "it is being made" if readiness is None else " ".join(readiness.reason.split())
-    if failure is not None:
-        told = failure.message if readiness is None or not reason else reason
-        return Standing(Phase.FAILED, 0, wanted, " ".join(told.split()))
-    return Standing(Phase.FAILED if hopeless else Phase.STARTING, 0, wanted, reason)
 
 
 class RunningRevision:
@@ -93,6 +78,10 @@ class RunningRevision:
         self._turned = asyncio.Event()
         self._failure: TidegateError | None = None
         self._hurried = False
+        self._known = workload.known
+        self._sleeps = workload.sleeps
+        """What its model does; tried once for each change of what is wished."""
+        self._former: Model | None = None
         self._told: Standing | None = None
 
     def __repr__(self) -> str:
@@ -101,22 +90,23 @@ class RunningRevision:
     @property
     def standing(self) -> Standing:
         if self.lease is None:
-            return standing_of(wanted=self.workload.replicas, ending=not self.wanted, failure=self._failure)
+            return standing_of(self.workload, ending=not self.wanted, failure=self._failure)
         model = self.lease.model
         return standing_of(
-            wanted=self.workload.replicas,
+            self.workload,
             ending=not self.wanted,
             ready=model.ready,
             readiness=self.lease.readiness,
             hopeless=model.hopeless,
             failure=self._failure,
+            known=self._known,
         )
 
     def wish(self, workload: Workload) -> None:
         """It is to run so."""
         before, self.workload, self.wanted = self.workload, workload, True
         if before.replicas != workload.replicas and self.lease is not None:
-            self.lease.model.resize(workload.replicas)
+            self._scale(self.lease.model, before.replicas)
         self._turn()
 
     def wish_away(self) -> None:
@@ -131,14 +121,15 @@ class RunningRevision:
 
     def kill(self) -> None:
         """It is to end with all that it has, now."""
-        if self.lease is not None:
-            self.lease.model.kill()
+        for model in (None if self.lease is None else self.lease.model, self._former):
+            if model is not None:
+                model.kill()
         self.hurry()
 
     async def run(self) -> None:
         """Live for as long as it is wished for."""
         while self.wanted:
-            self._failure = None
+            self._failure, self._sleeps = None, self.workload.sleeps
             try:
                 model = await self._make(self.workload, self.log)
             except Exception as error:
@@ -149,47 +140,126 @@ class RunningRevision:
 
     async def _live(self, lease: Lease) -> None:
         """One life of its model, from the start to the stop."""
-        self.lease = lease
-        lease.model.subscribe(self._tell)
-        lease.model.resize(self.workload.replicas)  # it may have changed while the model was being made
-        self._tell()
+        self._take(lease)
         try:
             if await self._started(lease):
-                while True:
-                    await self._until(lambda: not self.wanted)
-                    if await self._drained(lease):
-                        return
+                await self._serve()
         finally:
+            lease = self.lease or lease  # another may have taken its place
             self.lease = None  # nobody is led there any more, wished for again or not
             await lease.model.stop()
             if self._failure is None and self._observer is not None:
                 self._observer.unloaded(self.workload)
             self._tell()
 
+    def _take(self, lease: Lease) -> None:
+        """Its requests are led there from now on. What is wished may have changed while the model was being made."""
+        self.lease = lease
+        lease.model.subscribe(self._tell)
+        self._scale(lease.model, 1)
+        self._tell()
+
+    def _scale(self, model: Model, before: int) -> None:
+        replicas = self.workload.replicas
+        if replicas:
+            model.resize(replicas)
+        if bool(replicas) != bool(before):
+            model.wish(awake=bool(replicas))
+
+    async def _serve(self) -> None:
+        """Return once it is wished for no more and its requests are answered."""
+        while True:
+            await self._until(lambda: not self.wanted or self.workload.sleeps != self._sleeps)
+            if self.wanted:
+                await self._renew()
+            elif self.lease is None or await self._drained(self.lease):
+                return
+
+    async def _renew(self) -> None:
+        """Have a model that sleeps in the place of one that does not, or the other way round. What cannot be loaded
+        changes nothing for the callers; it is tried again when that is wished otherwise, and so again."""
+        self._sleeps = self.workload.sleeps
+        try:
+            model = await self._make(self.workload, self.log)
+        except Exception as unmade:
+            self._kept(unmade)
+            return
+        begun, error = await self._begun(model, load=True)
+        if not begun or error is not None or self.lease is None:
+            await model.stop()
+            if error is not None:
+                self._kept(error)
+            else:  # it may be wished for again
+                self._sleeps = not self._sleeps
+            return
+        former = self.lease
+        self._failure, self._known = None, True
+        self._take(Lease(offer_of(self.workload), model))
+        self._former = former.model
+        await self._idle(former, lambda: self._hurried)
+        await former.model.stop()
+        self._former = None
+
+    def _kept(self, error: BaseException) -> None:
+        told = error.message if isinstance(error, TidegateError) else repr(error)
+        does = "go on without sleep" if self.workload.sleeps else "go on with sleep"
+        log.warning("%s has to %s, because it could not be loaded once more: %s", self.workload.id, does, told)
+
     async def _started(self, lease: Lease) -> bool:
         """Start it, and return when that is over, well or not; False where it is wished for no more before it is."""
         loop = asyncio.get_running_loop()
-        model, began = lease.model, loop.time()
-        starting = asyncio.ensure_future(model.start(self._ready_timeout))
+        model, began, pause = lease.model, loop.time(), _PAUSE
+        while self.wanted:
+            begun, error = await self._begun(model, load=not self._known)
+            if not begun:
+                return False
+            if error is None:
+                self._answers(lease, loop.time() - began)
+                return True
+            self._fail(error)
+            if not self._sleeps or isinstance(error, ModelLoadFailed):
+                return True
+            with suppress(TimeoutError):  # nobody else tries: it is not asked for while it takes no requests
+                async with asyncio.timeout(pause):
+                    await self._until(lambda: not self.wanted)
+            pause = min(2.0 * pause, _MAX_PAUSE)
+        return False
+
+    def _answers(self, lease: Lease, seconds: float) -> None:
+        self._failure, self._known = None, True
+        if self._observer is not None and lease.metadata is not None:  # else it sleeps
+            self._observer.loaded(self.workload, seconds, lease.metadata)
+        self._tell()
+
+    async def _begun(self, model: Model, *, load: bool) -> tuple[bool, BaseException | None]:
+        """Start a model, and ``load`` one that sleeps. Whether that is over, well or with the error; it is broken off
+        where the revision is wished for no more."""
+
+        async def begin() -> None:
+            await model.start(self._ready_timeout)
+            if load:
+                await model.wake(self._ready_timeout)
+
+        starting = asyncio.ensure_future(begin())
         while not await self._before(starting, lambda: not self.wanted):
             if not self.wanted:
                 model.kill()
                 starting.cancel()
                 await asyncio.wait({starting})
-                return False
-        if (error := starting.exception()) is not None:
-            self._fail(error)
-        elif self._observer is not None and lease.metadata is not None:  # else it sleeps
-            self._observer.loaded(self.workload, loop.time() - began, lease.metadata)
-        return True
+                return False, None
+        return True, starting.exception()
 
     async def _drained(self, lease: Lease) -> bool:
         """Wait until its requests are answered; False where it was wished for again before they were."""
+        await self._idle(lease, lambda: self.wanted or self._hurried)
+        return not self.wanted and (self._hurried or not lease.requests)
+
+    async def _idle(self, lease: Lease, unless: Callable[[], bool]) -> None:
+        """Wait until its requests are answered, or a condition holds."""
         idle = asyncio.ensure_future(lease.idle())
-        await self._before(idle, lambda: self.wanted or self._hurried)
+        await self._before(idle, unless)
         idle.cancel()
         await asyncio.wait({idle})
-        return not self.wanted and (self._hurried or not lease.requests)
 
     async def _before(self, work: asyncio.Future[None], holds: Callable[[], bool]) -> bool:
         """Whether the work is over, once it is or a condition holds."""
@@ -223,7 +293,7 @@ class RunningRevision:
         """Say so where it stands otherwise than it was last told."""
         standing = self.standing
         if standing.phase is Phase.READY:
-            self._failure = None  # it was late, and is there after all
+            self._failure, self._known = None, True  # it was late, and is there after all
         if standing != self._told:
             self._told = standing
             self._changed()

@@ -155,7 +155,7 @@ class SleepingModel:
         self._life = None
         log.info("model %s is asleep", self._settings.name)
 
-    # What the repository needs.
+    # What whoever runs it needs.
 
     @property
     def executor(self) -> Executor:
@@ -184,6 +184,10 @@ class SleepingModel:
         self._replicas = replicas
         if self._life is not None:
             self._life.resize(replicas)
+
+    def wish(self, awake: bool) -> None:
+        """See Model."""
+        self._activator.wish(self, awake)
 
     async def start(self, timeout: float) -> None:
         """Nothing: it sleeps until somebody asks for it."""

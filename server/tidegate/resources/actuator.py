@@ -47,13 +47,19 @@ class Resolved(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """A revision that is to run, and with how many replicas. Only ``replicas`` may change while it runs."""
+    """A revision that is to run, and how. Only ``replicas`` and ``sleeps`` may change while it runs."""
 
     id: RevisionId
     template: Document
     """What forms a revision, of the service's spec (``resources.revision``)."""
     resolved: Resolved
     replicas: int = 1
+    """How many it is to have. 0 of one that sleeps is for it to sleep as soon as nobody uses it; more after that, to be
+    awake again."""
+    sleeps: bool = False
+    """Whether it may have no replica while nobody uses it. A request wakes it, whatever is asked for here."""
+    known: bool = False
+    """Whether it answered before, so that it need not be loaded at its start to know that it can, if it sleeps."""
 
 
 def version_of(workload: Workload) -> str:
@@ -65,7 +71,7 @@ class Phase(StrEnum):
     STARTING = "Starting"
     """No replica is ready yet, and it is being tried."""
     READY = "Ready"
-    """At least one replica takes requests."""
+    """At least one replica takes requests, or a request wakes one."""
     FAILED = "Failed"
     """No replica is ready, and trying goes on at most slowly: the reason says why."""
     ENDING = "Ending"
@@ -82,13 +88,28 @@ class Standing(msgspec.Struct, frozen=True):
     """Replicas that it is to have; none of one that is ending."""
     reason: str = ""
     """One sentence, for people; "" where it is as it should be."""
+    sleeps: bool = False
+    """Whether it was asked to run as one that sleeps."""
+    asleep: bool = False
+    """Whether it has no replica because nobody uses it: a request waits until it has."""
+
+    @property
+    def answers(self) -> bool:
+        """Whether it may be routed to."""
+        return self.ready > 0 or self.asleep
+
+    @property
+    def full(self) -> bool:
+        """Whether it has all the replicas that it is to have; one that sleeps needs none."""
+        return self.phase is Phase.READY and (self.asleep or self.ready >= self.wanted)
 
 
 class Actuator(Protocol):
     """Every call may raise ``StateUnavailable``, and ``ShuttingDown`` once it closes."""
 
     async def run(self, workload: Workload) -> None:
-        """See to it that the revision runs so. Returns once it is noted, long before it is ready.
+        """See to it that the revision runs so. Returns once it is noted, long before it is ready. One of no replicas is
+        to end, unless it sleeps.
 
         A revision that is ending and is asked for again goes on running if it still can, and else starts anew.
         """

@@ -139,7 +139,7 @@ class Metrics:
 
 
 WAKINGS = ("woken", "failed", "broken_off")
-EVICTIONS = ("room", "idle")
+EVICTIONS = ("room", "idle", "wish")
 """By the names of ``tidegate.control.activation``, which is a layer above."""
 
 

@@ -40,13 +40,21 @@ class FakeActuator:
         ending = standing is not None and standing.phase is Phase.ENDING
         if standing is not None and before == workload and not ending:
             return
-        ready = min(standing.ready, workload.replicas) if standing is not None else 0
-        phase = Phase.READY if ready else Phase.STARTING
+        asleep = workload.sleeps and workload.known if standing is None or ending else standing.asleep
+        wakes = asleep and before is not None and workload.replicas > before.replicas * workload.sleeps
+        most = max(workload.replicas, 1)
+        ready = min(standing.ready, most) if standing is not None else 0
+        if workload.sleeps and ready and not workload.replicas:
+            ready, asleep = 0, True  # nobody uses what runs nowhere
+        phase = Phase.READY if ready or asleep else Phase.STARTING
         if standing is not None and standing.phase is Phase.FAILED:
             phase = Phase.FAILED
-        reason = standing.reason if standing is not None and phase is Phase.FAILED else ""
-        self._stand(revision, Standing(phase, ready, workload.replicas, reason))
-        if ready < workload.replicas and self.starts_in is not None:
+        reason = "it sleeps" if asleep else ""
+        if standing is not None and phase is Phase.FAILED:
+            reason = standing.reason
+        told = Standing(phase, ready, workload.replicas, reason, sleeps=workload.sleeps, asleep=asleep)
+        self._stand(revision, told)
+        if (wakes or not asleep) and ready < most and self.starts_in is not None:
             self._after(revision, self.starts_in, self._started)
 
     async def end(self, revision: RevisionId) -> None:
@@ -76,13 +84,24 @@ class FakeActuator:
 
     def ready(self, revision: RevisionId, replicas: int | None = None) -> None:
         """So many replicas take requests; all that are wanted without a number. 0: they are being started again."""
-        wanted = self.workloads[revision].replicas
-        count = wanted if replicas is None else min(replicas, wanted)
-        self._stand(revision, Standing(Phase.READY if count else Phase.STARTING, count, wanted))
+        workload = self.workloads[revision]
+        most = max(workload.replicas, 1)
+        count = most if replicas is None else min(replicas, most)
+        phase = Phase.READY if count else Phase.STARTING
+        self._stand(revision, Standing(phase, count, workload.replicas, sleeps=workload.sleeps))
+        if workload.sleeps and count and not workload.replicas:
+            self.sleep(revision)
+
+    def sleep(self, revision: RevisionId) -> None:
+        """Nobody has used it in a while. ``ready``: somebody asked for it."""
+        workload = self.workloads[revision]
+        assert workload.sleeps, f"{revision} is not one that sleeps"
+        self._stand(revision, Standing(Phase.READY, 0, workload.replicas, "it sleeps", sleeps=True, asleep=True))
 
     def fail(self, revision: RevisionId, reason: str) -> None:
         """No replica takes requests."""
-        self._stand(revision, Standing(Phase.FAILED, 0, self.workloads[revision].replicas, reason))
+        workload = self.workloads[revision]
+        self._stand(revision, Standing(Phase.FAILED, 0, workload.replicas, reason, sleeps=workload.sleeps))
 
     def gone(self, revision: RevisionId) -> None:
         """One that was ending has ended, or all that ran is lost."""

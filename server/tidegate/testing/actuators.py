@@ -6,11 +6,15 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
+from tidegate.control.activation import ActivationSettings
+from tidegate.control.activator import Activator
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
 from tidegate.control.model import Model
+from tidegate.control.sleeping import SleepingModel
 from tidegate.protocol.errors import ModelLoadFailed
 from tidegate.replicas.log import Log
 from tidegate.resources.actuator import Actuator, Resolved, RevisionId, Standing, Workload
+from tidegate.telemetry.metrics import Metrics
 from tidegate.testing.actuator import FakeActuator
 from tidegate.testing.lives import FakeLives
 from tidegate.testing.resolver import digest
@@ -88,6 +92,7 @@ class LocalStage(ActuatorStage):
     """The one of a machine, over models that live without processes."""
 
     def make(self) -> Actuator:
+        self._activator = Activator(ActivationSettings(), Metrics("test").activation)
         self._local = LocalActuator(self._model, LocalActuatorSettings())
         return self._local
 
@@ -104,4 +109,4 @@ class LocalStage(ActuatorStage):
         lives = FakeLives(workload.id.service)
         if workload.resolved.digest == digest("bad"):
             lives.error = ModelLoadFailed("it is no model")
-        return lives.next()
+        return SleepingModel(lives.settings(), lives, self._activator) if workload.sleeps else lives.next()

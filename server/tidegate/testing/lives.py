@@ -111,6 +111,9 @@ class FakeLife:
         self.replicas = replicas
         self._tell()
 
+    def wish(self, awake: bool) -> None:
+        """Nothing: it does not sleep."""
+
     def crash(self, *, hopeless: bool = False) -> None:
         """Its replicas are lost; ``recover`` brings them back."""
         self.open, self.hopeless = False, hopeless

@@ -70,6 +70,9 @@ class FakeModel:
         self.replicas = replicas
         self._tell()
 
+    def wish(self, awake: bool) -> None:
+        """See control's Model: nothing, for it does not sleep."""
+
     def _tell(self) -> None:
         if self._watcher is not None:
             self._watcher()

@@ -13,7 +13,7 @@ from tidegate.control.services.book import Book, read
 from tidegate.control.services.reconciler import Reconciler
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.protocol.errors import ResourceNotFound
-from tidegate.resources.actuator import RevisionId
+from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.store import MergePatch, Query, Store
 from tidegate.resources.traffic import Traffic
@@ -164,6 +164,10 @@ class ServiceStage:
         """Replicas that are wanted by revision, of those that are not ending."""
         told = self.actuator.standings("default", name)
         return {number: standing.wanted for number, standing in told.items() if standing.phase != "Ending"}
+
+    def workload(self, number: int, name: str = "iris") -> Workload:
+        """What a revision was asked to run as."""
+        return self.actuator.workloads[revision(number, name)]
 
     def _publish(self, traffic: Traffic) -> None:
         self.routes[traffic.service] = traffic

@@ -13,7 +13,7 @@ from tidegate.resources.actuator import RevisionId
 from tidegate.resources.document import Document
 
 KEPT = 1
-"""Replicas of a service with minReplicas 0: what runs is not put to sleep yet."""
+"""Replicas of a service with minReplicas 0 while it is awake: whether it sleeps is decided by who uses it."""
 
 
 class Scaling(msgspec.Struct, frozen=True):

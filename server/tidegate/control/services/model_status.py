@@ -36,7 +36,7 @@ def model_status(picture: Picture, track: str, before: Document) -> Document:
 
 
 def _transition(picture: Picture, number: int) -> str:
-    settled = picture.ready(number) or (picture.wish.stopped and number)
+    settled = picture.answers(number) or (picture.wish.stopped and number)
     return "UpToDate" if settled else "InProgress"
 
 
@@ -49,7 +49,7 @@ def _state(picture: Picture, number: int) -> str:
     """KServe's word for the model of a revision."""
     if not number:
         return "Pending"
-    if picture.wish.stopped:
+    if picture.wish.stopped or picture.asleep(number):
         return "Standby"
     if picture.ready(number):
         return "Loaded"

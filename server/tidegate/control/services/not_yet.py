@@ -31,8 +31,6 @@ def _fields(spec: Document) -> Iterator[tuple[str, str]]:
             yield f"predictor.batcher.priorities.{name}", "the server's levels hold"
     if at(predictor, "model", "runtimeVersion"):
         yield "predictor.model.runtimeVersion", "the installed framework reads the model"
-    if "replicas" not in predictor and predictor.get("minReplicas") == 0:
-        yield "predictor.minReplicas", "one replica is kept"
 
 
 def _without_pods(spec: Document) -> Iterator[str]:

@@ -45,6 +45,14 @@ class Picture(msgspec.Struct, frozen=True):
         """Replicas of a revision that take requests."""
         return self.standings[number].ready if number in self.standings else 0
 
+    def answers(self, number: int) -> bool:
+        """Whether a revision takes requests, awake or not."""
+        return number in self.standings and self.standings[number].answers
+
+    def asleep(self, number: int) -> bool:
+        """Whether a revision has no replica because nobody uses it."""
+        return number in self.standings and self.standings[number].asleep
+
     def failure(self, track: str) -> tuple[str, str]:
         """Why the newest revision of a track cannot be loaded, in a word and in a sentence; "" twice if it can."""
         if track == STABLE and self.rejected and self.book.rollout is not None:

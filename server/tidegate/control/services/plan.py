@@ -49,7 +49,7 @@ from tidegate.control.services.rolling import (
     situation_of,
     takes_over,
 )
-from tidegate.control.services.running import for_all, forgotten, runs
+from tidegate.control.services.running import for_all, forgotten, runs, sleepers
 from tidegate.control.services.scaling import desired_of, recorded, scales_of
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.services.status import refused, status_of
@@ -139,7 +139,7 @@ def _served(seen: Seen, service: Document, wish: Wish, settings: ServiceSettings
     status = status_of(picture, settings)
     actions: list[Action] = [
         *assignment.actions,
-        *_started(seen, assignment.revisions, replicas),
+        *_started(seen, assignment.revisions, replicas, sleepers(wish, book, newest, replicas), before.rolledout),
         Publish(_traffic(seen, picture, uid)),
         *told(service, status, stored, book, now, first=seen.book is None),
         *_written(service, status),
@@ -201,12 +201,20 @@ def _reported(service: Document, rollout: Rollout | None, wish: Wish) -> Iterato
     yield from (Tell(occurrence, number) for number, occurrence in untold(service, rollout))
 
 
-def _started(seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, int]) -> list[Run]:
-    """What does not run as it should. A revision that was forgotten cannot be run; it may still answer."""
+def _started(
+    seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, int], sleepers: frozenset[int], answered: int
+) -> list[Run]:
+    """What does not run as it should. A revision that was forgotten cannot be run; it may still answer. ``answered`` is
+    the one that was rolled out when this was looked at last: after a restart it need not be loaded to know that it can.
+    """
+    wished = {number: (replicas[number], number in sleepers) for number in replicas if number in kept}
+    runs = {number: (standing.wanted, standing.sleeps) for number, standing in seen.standings.items()}
     return [
-        Run(kept[number].workload(seen.namespace, seen.name, wanted))
-        for number, wanted in replicas.items()
-        if number in kept and (number not in seen.standings or seen.standings[number].wanted != wanted)
+        Run(
+            kept[number].workload(seen.namespace, seen.name, wanted, sleeps=sleeps, known=sleeps and number == answered)
+        )
+        for number, (wanted, sleeps) in wished.items()
+        if runs.get(number) != (wanted, sleeps)
     ]
 
 

@@ -31,8 +31,9 @@ class Revision(msgspec.Struct, frozen=True):
     request: str
     """What the resolver was asked when it was made."""
 
-    def workload(self, namespace: str, service: str, replicas: int) -> Workload:
-        return Workload(RevisionId(namespace, service, self.number), self.template, self.resolved, replicas)
+    def workload(self, namespace: str, service: str, replicas: int, *, sleeps: bool, known: bool) -> Workload:
+        revision = RevisionId(namespace, service, self.number)
+        return Workload(revision, self.template, self.resolved, replicas, sleeps=sleeps, known=known)
 
 
 def read(document: Document) -> Revision:

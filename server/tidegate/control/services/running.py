@@ -59,6 +59,17 @@ def runs(
     return _for_rollout(sizes, wish, book, newest)
 
 
+def sleepers(wish: Wish, book: Book, newest: Mapping[str, int], running: Iterable[int]) -> frozenset[int]:
+    """Of the revisions that run, those that may have no replica while nobody uses them."""
+    of_canary = {number: track.sleeps for track in wish.canaries for number in _of_track(track.name, book, newest)}
+    own = {book.rolledout, newest.get(STABLE, 0)}
+    return frozenset(
+        number
+        for number in running
+        if (wish.stable.sleeps if number in own else of_canary.get(number, wish.stable.sleeps))
+    )
+
+
 def _of_track(name: str, book: Book, newest: Mapping[str, int]) -> set[int]:
     """The revision that a canary means, and the one that has its traffic until that is ready."""
     track = book.tracks.get(name)

@@ -98,7 +98,10 @@ def _predictor_ready(picture: Picture) -> Condition:
     name = "PredictorReady"
     if picture.wish.stopped:
         return Condition(name, FALSE, "Stopped", "it is stopped: it is to have no replicas")
-    if any(picture.ready(number) for number in picture.book.with_traffic):
+    answering = [number for number in picture.book.with_traffic if picture.answers(number)]
+    if answering and all(map(picture.asleep, answering)):
+        return Condition(name, TRUE, "Asleep", picture.standings[answering[0]].reason[:MOST])
+    if answering:
         return Condition(name, TRUE)
     reason, message = picture.failure(STABLE)
     if reason:
@@ -130,7 +133,7 @@ def _latest(picture: Picture) -> Condition:
     reason, message = picture.failure(STABLE)
     if reason:
         return Condition(name, FALSE, reason, message[:MOST])
-    if picture.ready(number):
+    if picture.answers(number):
         return Condition(name, TRUE)
     if picture.wish.stopped:
         return Condition(name, UNKNOWN, "Stopped", "it is to have no replicas")
@@ -154,7 +157,7 @@ def _rollout_complete(picture: Picture, rollout: Rollout) -> Condition:
 
 
 def _canaries_ready(picture: Picture) -> Condition:
-    waiting = [track.name for track in picture.wish.canaries if not picture.ready(picture.newest.get(track.name, 0))]
+    waiting = [track.name for track in picture.wish.canaries if not picture.answers(picture.newest.get(track.name, 0))]
     if not waiting:
         return Condition("CanaryPredictorReady", TRUE, severity="Info")
     failed = [message for name in waiting if (message := picture.failure(name)[1])]
@@ -212,7 +215,7 @@ def _canaries(picture: Picture, before: Document) -> list[Document]:
     return [
         {
             "name": track.name,
-            "ready": bool(picture.ready(picture.newest.get(track.name, 0))),
+            "ready": picture.answers(picture.newest.get(track.name, 0)),
             "trafficPercent": track.percent,
             "revisionName": picture.named(picture.newest.get(track.name, 0)),
             "modelStatus": model_status(picture, track.name, part(old.get(track.name, {}), "modelStatus")),

@@ -38,6 +38,8 @@ class Track(msgspec.Struct, frozen=True):
     """Without scaling; with it what it begins with."""
     scaling: Scaling | None = None
     """How their number is found; None where it is fixed."""
+    sleeps: bool = False
+    """Whether it may have no replica while nobody uses it."""
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -92,6 +94,7 @@ def _read(manifest: bytes) -> Wish:
     restarted_at = annotations_of(told).get(RESTARTED_AT, "")
     predictor = part(spec, "predictor")
     full = predictor.get("replicas", max(predictor.get("minReplicas", 1), 1))
+    sleeps = _sleeps(predictor, otherwise=False)
     canaries = spec.get("canary", [])
     scalings, faults = _scalings(spec)
     tracks = tuple(
@@ -103,6 +106,7 @@ def _read(manifest: bytes) -> Wish:
             percent=canaries[index - 1]["trafficPercent"] if index else 0,
             replicas=_of_canary(canaries[index - 1], full) if index else full,
             scaling=scalings[index],
+            sleeps=_sleeps(part(canaries[index - 1], "predictor"), otherwise=sleeps) if index else sleeps,
         )
         for index, (name, template, source) in enumerate(
             zip(tracks_of(told["spec"]), templates_of(spec), sources, strict=True)
@@ -157,6 +161,14 @@ def _scalings(spec: Document) -> tuple[list[Scaling | None], list[str]]:
 
 
 _SCALES = ("replicas", "minReplicas", "maxReplicas", "scalePolicy", "scaleMetric", "scaleTarget", "scaleMetricType")
+
+
+def _sleeps(predictor: Document, *, otherwise: bool) -> bool:
+    """Whether one of no replicas at least is meant; a number of replicas that is told is told to be there."""
+    if "replicas" in predictor:
+        return False
+    least: int | None = predictor.get("minReplicas")
+    return otherwise if least is None else least == 0
 
 
 def _of_canary(canary: Document, full: int) -> int:
