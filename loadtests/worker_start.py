@@ -92,7 +92,7 @@ async def measure(case: Case, path: Path, starts: int, threads: int) -> str:
     kind = Kind(runtime, threads)
     try:
         await started(artifact, runtime, zygotes)  # the first is spawned, and brings the zygote
-        while (zygote := zygotes.running.get(kind)) is not None and not zygote.ready:
+        while (zygote := zygotes.running.get(kind)) is not None and not zygote.ready:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         ways: dict[bool, list[tuple[float, int]]] = {False: [], True: []}
         parts = []
@@ -123,16 +123,18 @@ def line(
     return text
 
 
+def write(runtime: str, directory: str) -> Path:
+    """Make the model, in another process: this one imports no framework, as a gateway does not."""
+    told = subprocess.run([sys.executable, __file__, runtime, "--write", directory], stdout=subprocess.PIPE, check=True)
+    return Path(os.fsdecode(told.stdout.splitlines()[-1]))
+
+
 async def main(options: argparse.Namespace) -> None:
     print(f"{machine()}; {options.starts} starts each, {options.threads} threads")
     print(HEADER)
     for runtime in options.runtimes:
         with tempfile.TemporaryDirectory() as directory:
-            # In another process: this one imports no framework, as a gateway does not.
-            told = subprocess.run(
-                [sys.executable, __file__, runtime, "--write", directory], stdout=subprocess.PIPE, check=True
-            )
-            path = Path(os.fsdecode(told.stdout.splitlines()[-1]))
+            path = await asyncio.to_thread(write, runtime, directory)
             print(await measure(CASES[runtime], path, options.starts, options.threads), flush=True)
 
 

@@ -28,6 +28,9 @@ _ENDLESS = 1 << 20
 _LENGTH = 512
 """Tokens of a text, where neither the tokenizer nor the model says."""
 
+_SHARED = ("AutoTokenizer", "AutoModel", "PreTrainedModel", "BertModel")
+"""Transformers imports what its names stand for when they are first used: these bring most of what every model uses."""
+
 
 class HuggingFaceRuntime:
     """Reads what ``save_pretrained`` writes."""
@@ -38,8 +41,10 @@ class HuggingFaceRuntime:
 
     def preload(self) -> None:
         """See ``Preloadable.preload``."""
-        self._framework()
         import_framework("torch", self)
+        framework = self._framework()
+        for name in _SHARED:
+            getattr(framework, name)
 
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``. From then on the hub's client is offline in this process, and shows no progress."""

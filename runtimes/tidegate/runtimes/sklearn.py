@@ -33,7 +33,7 @@ OPTIONS = ("allow_version_mismatch", "columns", "example", "max_unpacked_bytes",
 UNPACKED = 4 << 30
 """Bytes that the members of a skops archive may have together: a small file can claim to unpack to any size."""
 
-_READERS = ("joblib", "skops.io", "threadpoolctl")
+_READERS = ("joblib", "threadpoolctl")  # skops imports all that it could read, PyTorch too, where that is installed
 _ESTIMATORS = (
     *("cluster", "compose", "decomposition", "discriminant_analysis", "dummy", "ensemble", "feature_extraction.text"),
     *("feature_selection", "gaussian_process", "impute", "isotonic", "kernel_approximation", "linear_model"),

@@ -29,6 +29,7 @@ from tidegate.control.resolver import ResolverSettings
 from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.replicas.log import Log
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.resources.actuator import Workload, version_of
 from tidegate.resources.document import Document
 from tidegate.resources.model_service import Batcher, Predictor, WarmUp
@@ -54,7 +55,9 @@ class ServiceModels:
         resolving: ResolverSettings,
         bind: Bind,
         announce: Announce,
+        zygotes: Zygotes | None = None,
     ) -> None:
+        self._zygotes = zygotes
         self._settings = settings
         self._cores = cores
         self._cache = cache
@@ -72,7 +75,8 @@ class ServiceModels:
         self._announce(found(workload, planned.source, self._resolving.base))
         copy = HeldCopy(self._cache, held, planned.source.path)
         cache = cache_of(planned, self._settings.cache_bytes)
-        return ServedModel(planned, self._bind(workload), copy, cache, self._settings.gateway.caller, log=log)
+        callers = self._settings.gateway.caller
+        return ServedModel(planned, self._bind(workload), copy, cache, callers, log=log, zygotes=self._zygotes)
 
     def _planned(self, workload: Workload) -> tuple[Held, Plan]:
         digest = workload.resolved.digest
