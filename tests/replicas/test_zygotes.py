@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
@@ -116,16 +117,17 @@ def pid_of(backend: LocalBackend) -> int:
 
 
 def test_the_second_worker_is_forked(stage: Stage) -> None:
-    """It is this process' child, the leader of its own session, and answers as a spawned one does."""
+    """It is this process' child, the leader of its own session, holds no more than a spawned one, and answers as it."""
 
     async def main() -> None:
         zygote = await stage.zygote()
-        async with stage.ready() as backend:
+        async with stage.ready(start_method="spawn") as spawned, stage.ready() as backend:
             await infer(backend)
             worker = psutil.Process(pid_of(backend))
             assert (zygote.forked, worker.ppid()) == (1, os.getpid())
             assert os.getsid(worker.pid) == worker.pid
             assert "tidegate.runtimes.zygote" in worker.cmdline()
+            assert worker.num_fds() == psutil.Process(pid_of(spawned)).num_fds()
 
     run(main())
 
@@ -224,6 +226,64 @@ def test_the_zygote_dies_while_it_is_asked(stage: Stage, caplog: pytest.LogCaptu
     with caplog.at_level(logging.WARNING):
         run(main())
     assert "model m: its worker is spawned, the zygote forks none: it could not, or is gone" in caplog.messages
+
+
+def test_the_zygote_is_killed_at_any_moment(stage: Stage) -> None:
+    """Before, in or after the fork, there is one worker in the end or none, and nothing besides."""
+
+    async def main() -> None:
+        for turn in range(5):
+            zygote = await stage.zygote()
+            process = WorkerProcess(ReplicaSettings(directory=str(stage.workers)), threads=0)
+            fork = asyncio.create_task(process.fork(zygote))
+            await asyncio.sleep(turn / 2000)
+            os.kill(zygote.pid or 0, signal.SIGKILL)
+            try:
+                await fork
+            except NotForked:
+                assert list(stage.workers.iterdir()) == []
+            else:
+                (await process.connect()).close()
+                await process.end()
+            await until(lambda: not stage.zygotes.running)
+            stage.zygotes.close()
+            stage.zygotes = Zygotes()
+
+    run(main())
+
+
+GATEWAY = """
+import asyncio, json, sys
+from pathlib import Path
+from tidegate.replicas.process import WorkerProcess
+from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.zygotes import Kind, Zygotes
+
+async def main():
+    kind, zygotes = Kind("fake", 0), Zygotes()
+    zygotes.worker_ready(kind, "zygote")
+    while (zygote := zygotes.take(kind, "zygote")) is None:
+        await asyncio.sleep(0.01)
+    process = WorkerProcess(ReplicaSettings(directory=sys.argv[1]), 0)
+    await process.fork(zygote)
+    connected = await process.connect()
+    print(zygote.pid, process.pid, flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_outlives_a_gateway_that_is_killed(tmp_path: Path) -> None:
+    """Neither the zygote nor its worker, nor the worker's directory."""
+    command = [sys.executable, "-c", GATEWAY, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as gateway:
+        assert gateway.stdout is not None
+        children = [psutil.Process(int(word)) for word in gateway.stdout.readline().split()]
+        assert len(children) == 2
+        gateway.kill()
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_zygote_that_hangs_is_replaced(stage: Stage) -> None:
