@@ -73,7 +73,8 @@ class Stage:
     async def zygote(self) -> Zygote:
         """The one of the fake runtime, ready; the first worker, which brings it, is gone again."""
         async with self.ready():
-            return await until(lambda: (found := self.zygotes.running.get(FAKE)) and found.ready and found)
+            found: Zygote = await until(lambda: (found := self.zygotes.running.get(FAKE)) and found.ready and found)
+            return found
 
 
 async def until(told: Callable[[], Any]) -> Any:

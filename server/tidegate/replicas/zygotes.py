@@ -79,7 +79,8 @@ class Zygotes:
         """A worker is to be started: the zygote to fork it from, None to spawn it."""
         if method == "spawn":
             return None
-        place = self._places[kind] = self._places.pop(kind, None) or Place()
+        place = self._places.pop(kind) if kind in self._places else Place()
+        self._places[kind] = place  # at the end: it was asked last
         place.wanted = place.wanted or place.seen
         return place.zygote if place.zygote is not None and place.zygote.ready else None
 
