@@ -133,6 +133,7 @@ WORDS: dict[str, list[str]] = {
     "jwt_scope_claim": [*JWT, "--jwt-scope-claim", "scp"],
     "jwt_role_claim": [*JWT, "--jwt-role-claim", "groups"],
     "jwt_one_time": [*JWT, "--jwt-one-time"],
+    "start_method": ["--start-method", "spawn"],
     "outgoing": ["--outgoing", "https://a.example"],
     "outgoing_network": ["--outgoing-network", "10.0.0.0/8"],
     "tls_cert": ["--tls-cert", "a.pem", "--tls-key", "b.pem"],

@@ -1,4 +1,4 @@
-"""A real worker process, driven frame by frame over its socket."""
+"""A real worker process, spawned and forked from a zygote, driven frame by frame over its socket."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
@@ -39,6 +40,7 @@ from tidegate.runtimes.frames import (
 )
 from tidegate.runtimes.memory import map_memory
 from tidegate.runtimes.slots import SlotPool
+from tidegate.runtimes.zygote import PID, Readiness, Request
 from tidegate.testing.storm import spinning
 
 pytestmark = pytest.mark.e2e
@@ -78,22 +80,98 @@ class Gateway:
         self.send(Frame(Kind.PREDICT, request, model, predict, X.tobytes()))
 
 
-class Started:
-    """A worker process, its socket, and the lifeline that keeps it alive."""
+class Forked:
+    """A forked worker, with what is used here of ``subprocess.Popen``. Its outputs are one, told as stderr."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
-        self.path = directory / "worker"
-        self.lifeline, theirs = socket.socketpair()
-        command = [sys.executable, "-P", "-m", "tidegate.runtimes.worker", "--socket", str(self.path)]
-        self.process = subprocess.Popen(
-            [*command, "--lifeline", str(theirs.fileno()), *arguments],
+    def __init__(self, pid: int, output: int) -> None:
+        self.pid = pid
+        self._process = psutil.Process(pid)
+        self._output = os.fdopen(output, "rb")
+        self._written = b""
+        self.send_signal = self._process.send_signal
+
+    def wait(self, timeout: float) -> int | None:
+        code: int | None = self._process.wait(timeout)
+        return code
+
+    def communicate(self, timeout: float) -> tuple[bytes, bytes]:
+        if not self._output.closed:
+            with self._output:
+                self._written = self._output.read()
+        self.wait(timeout)
+        return b"", self._written
+
+
+class Zygote:
+    """A zygote, asked without a loop."""
+
+    def __init__(self) -> None:
+        self.channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", "-m", "tidegate.runtimes.zygote", "--runtime", "fake"]
+        with theirs:
+            self.process = subprocess.Popen(
+                [*command, "--channel", str(theirs.fileno())], pass_fds=(theirs.fileno(),), start_new_session=True
+            )
+        assert msgspec.json.decode(self.channel.recv(1 << 16), type=Readiness) == Readiness()
+
+    def fork(self, lifeline: socket.socket, theirs: socket.socket, *arguments: str) -> Forked:
+        output, its = os.pipe()
+        socket.send_fds(self.channel, [msgspec.json.encode(Request(arguments))], [theirs.fileno(), its])
+        os.close(its)
+        theirs.close()
+        return Forked(int.from_bytes(lifeline.recv(PID), "big"), output)
+
+
+Begin = Callable[..., "Forked | subprocess.Popen[bytes]"]
+
+
+def spawn(lifeline: socket.socket, theirs: socket.socket, *arguments: str) -> subprocess.Popen[bytes]:
+    with theirs:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "tidegate.runtimes.worker"),
+                *(*arguments, "--lifeline", str(theirs.fileno())),
+            ],
             pass_fds=(theirs.fileno(),),
             start_new_session=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
-        theirs.close()
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    """One for all tests: whatever its workers do, it is asked for the next, and at the end it ends by itself."""
+    made = Zygote()
+    descriptors = psutil.Process(made.process.pid).num_fds()
+    yield made
+    assert psutil.Process(made.process.pid).num_fds() == descriptors
+    made.channel.close()
+    assert made.process.wait(60) == 0
+
+
+@pytest.fixture(
+    params=[
+        "spawned",
+        pytest.param("forked", marks=pytest.mark.skipif(sys.platform != "linux", reason="macOS has no zygotes")),
+    ]
+)
+def begin(request: pytest.FixtureRequest) -> Begin:
+    """How a worker starts."""
+    if request.param == "spawned":
+        return spawn
+    asked: Zygote = request.getfixturevalue("zygote")
+    return asked.fork
+
+
+class Started:
+    """A worker process, its socket, and the lifeline that keeps it alive."""
+
+    def __init__(self, begin: Begin, directory: Path, *arguments: str) -> None:
+        self.path = directory / "worker"
+        self.lifeline, theirs = socket.socketpair()
         self.lifeline.settimeout(60)
+        self.process = begin(self.lifeline, theirs, "--socket", str(self.path), *arguments)
         assert self.lifeline.recv(1) == b"\n"
         self.gateways: list[Gateway] = []
 
@@ -112,14 +190,14 @@ class Started:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+def start(tmp_path: Path, begin: Begin) -> Iterator[Callable[..., Started]]:
     """Starts workers, each in a directory of its own, and sees that they are gone."""
     started: list[Started] = []
 
     def go(*arguments: str) -> Started:
         directory = tmp_path / f"w{len(started)}"
         directory.mkdir(mode=0o700)
-        started.append(Started(directory, *arguments))
+        started.append(Started(begin, directory, *arguments))
         return started[-1]
 
     yield go

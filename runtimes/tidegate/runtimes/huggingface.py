@@ -28,6 +28,9 @@ _ENDLESS = 1 << 20
 _LENGTH = 512
 """Tokens of a text, where neither the tokenizer nor the model says."""
 
+_SHARED = ("AutoTokenizer", "AutoModel", "PreTrainedModel", "BertModel")
+"""Transformers imports what its names stand for when they are first used: these bring most of what every model uses."""
+
 
 class HuggingFaceRuntime:
     """Reads what ``save_pretrained`` writes."""
@@ -36,6 +39,13 @@ class HuggingFaceRuntime:
     package = "tidegate[huggingface]"
     formats = (TRANSFORMERS,)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        import_framework("torch", self)
+        framework = self._framework()
+        for name in _SHARED:
+            getattr(framework, name)
+
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``. From then on the hub's client is offline in this process, and shows no progress."""
         admit(artifact, self.formats)
@@ -43,8 +53,7 @@ class HuggingFaceRuntime:
         read_count(artifact, "max_length", 0)  # a slip is told before anything large is read
         folder = read_folder(artifact)
         _check_code(artifact, folder)
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is imported
-        transformers = import_framework("transformers", self)
+        transformers = self._framework()
         framework = open_framework(artifact, self)
         transformers.utils.logging.disable_progress_bar()
         tokenizer = _read_tokenizer(transformers, artifact)
@@ -53,6 +62,10 @@ class HuggingFaceRuntime:
         network.to(framework.device).eval()
         limit = _max_length(artifact, folder, tokenizer, network.config)
         return EncoderModel.prepare(framework, network, tokenizer, artifact, folder, limit)
+
+    def _framework(self) -> Any:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read once, when the hub's client is imported
+        return import_framework("transformers", self)
 
 
 def _check_code(artifact: Artifact, folder: ModelFolder) -> None:

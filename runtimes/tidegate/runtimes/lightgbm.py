@@ -40,6 +40,10 @@ class LightgbmRuntime:
     package = "tidegate[lightgbm]"
     formats = (TEXT,)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        import_framework("lightgbm", self)
+
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``."""
         admit(artifact, self.formats)

@@ -45,12 +45,16 @@ class OnnxRuntime:
     package = "tidegate[onnx]"
     formats = (ONNX,)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        self._framework()
+
     def load(self, artifact: Artifact) -> Model:
-        """See ``Runtime.load``."""
+        """See ``Runtime.load``. Telemetry of ONNX Runtime is off in this process, unless its environment says else."""
         admit(artifact, self.formats)
         check_options(artifact, OPTIONS)
         batches = read_switch(artifact, "batch_dimension")
-        framework = import_framework("onnxruntime", self)
+        framework = self._framework()
         providers = _providers(artifact, framework.get_available_providers())
         try:
             session = _open(framework, artifact, providers)
@@ -70,6 +74,12 @@ class OnnxRuntime:
             )
         graph = GraphModel.prepare(framework, session, artifact, batches, hidden)
         return StatefulGraphModel(graph, hidden, following, read_sequences(artifact)) if following else graph
+
+    def _framework(self) -> Any:
+        # Read when it is imported. Builds since 1.32 send usage to their maker by default, from a thread of their own
+        # that no fork survives; who wants that sets it to 0.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        return import_framework("onnxruntime", self)
 
 
 def _open(framework: Any, artifact: Artifact, providers: list[str]) -> Any:

@@ -41,6 +41,9 @@ class PythonRuntime:
     package = "tidegate"
     formats = (FOLDER, FILE)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``. What a model imports is its own: there is nothing but what is here already."""
+
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``."""
         form = admit(artifact, self.formats)

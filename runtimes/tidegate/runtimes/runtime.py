@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy.typing as npt
@@ -115,6 +115,20 @@ class Runtime(Protocol):
         Raises:
             ModelLoadFailed: the file is corrupt, of another version, or of a kind that cannot be served.
             UntrustedModel: its format can execute code and the artifact is not trusted.
+            FrameworkMissing: the framework is not installed.
+        """
+        ...
+
+
+@runtime_checkable
+class Preloadable(Protocol):
+    """A runtime whose framework can be imported in one process and used in those that are forked from it."""
+
+    def preload(self) -> None:
+        """Import what ``load`` would, as it would, and no more: nothing is computed, no device touched, no thread
+        started that a fork would lose, and no model's code is read.
+
+        Raises:
             FrameworkMissing: the framework is not installed.
         """
         ...

@@ -33,6 +33,14 @@ OPTIONS = ("allow_version_mismatch", "columns", "example", "max_unpacked_bytes",
 UNPACKED = 4 << 30
 """Bytes that the members of a skops archive may have together: a small file can claim to unpack to any size."""
 
+_READERS = ("joblib", "threadpoolctl")  # skops imports all that it could read, PyTorch too, where that is installed
+_ESTIMATORS = (
+    *("cluster", "compose", "decomposition", "discriminant_analysis", "dummy", "ensemble", "feature_extraction.text"),
+    *("feature_selection", "gaussian_process", "impute", "isotonic", "kernel_approximation", "linear_model"),
+    *("mixture", "model_selection", "multiclass", "multioutput", "naive_bayes", "neighbors", "neural_network"),
+    *("pipeline", "preprocessing", "random_projection", "svm", "tree"),
+)
+
 
 class SklearnRuntime:
     """Reads what ``joblib.dump``, ``pickle.dump`` and ``skops.io.dump`` write."""
@@ -40,6 +48,13 @@ class SklearnRuntime:
     name = "sklearn"
     package = "tidegate[sklearn]"
     formats = (JOBLIB, PICKLE, SKOPS)
+
+    def preload(self) -> None:
+        """See ``Preloadable.preload``. Which estimators a model has is not known yet: all that are often used."""
+        for module in _READERS:
+            import_framework(module, self)
+        for package in _ESTIMATORS:
+            import_framework(f"sklearn.{package}", self)
 
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``. From then on scikit-learn does not warn of missing feature names in this process."""

@@ -6,12 +6,13 @@ hold code, so each needs a trusted source.
 
 from __future__ import annotations
 
+from tidegate.runtimes.framework import import_framework
 from tidegate.runtimes.options import check_options, read_switch
 from tidegate.runtimes.runtime import Artifact, Format, Model
 from tidegate.runtimes.tensorflow_graph import FILE, load_saved_model
 from tidegate.runtimes.tensorflow_keras import load_keras
 from tidegate.runtimes.tensorflow_model import prepare
-from tidegate.runtimes.tensorflow_process import start_tensorflow
+from tidegate.runtimes.tensorflow_process import import_tensorflow, start_tensorflow
 from tidegate.runtimes.trust import admit
 
 SAVED_MODEL = Format("SavedModel", (), executes_code=True, marker=FILE)
@@ -32,6 +33,11 @@ class TensorflowRuntime:
     name = "tensorflow"
     package = "tidegate[tensorflow]"
     formats = (SAVED_MODEL, KERAS, KERAS_H5)
+
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        import_tensorflow(self)
+        import_framework("keras", self)
 
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``. Threads, device and log are settled for this process as a whole."""

@@ -33,9 +33,7 @@ def start_tensorflow(artifact: Artifact, runtime: Runtime) -> tuple[Any, Device]
         ModelLoadFailed: the device is unknown, or it is not there.
     """
     device = read_device(artifact)
-    os.environ.update(_FORCED | {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
-    tensorflow = import_framework("tensorflow", runtime)
-    tensorflow.get_logger().setLevel(logging.ERROR)  # or every load says that its loader is deprecated
+    tensorflow = import_tensorflow(runtime)
     device = _choose_device(artifact, tensorflow, device)
     if artifact.threads:
         try:
@@ -44,6 +42,18 @@ def start_tensorflow(artifact: Artifact, runtime: Runtime) -> tuple[Any, Device]
         except RuntimeError:  # only where somebody else computes in this process, too
             log.warning("TensorFlow has started with other threads; %d cannot be set any more", artifact.threads)
     return tensorflow, device
+
+
+def import_tensorflow(runtime: Runtime) -> Any:
+    """The module tensorflow, and nothing that it would start.
+
+    Raises:
+        FrameworkMissing: it is not installed.
+    """
+    os.environ.update(_FORCED | {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
+    tensorflow = import_framework("tensorflow", runtime)
+    tensorflow.get_logger().setLevel(logging.ERROR)  # or every load says that its loader is deprecated
+    return tensorflow
 
 
 def _choose_device(artifact: Artifact, tensorflow: Any, device: Device) -> Device:

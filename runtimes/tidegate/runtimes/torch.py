@@ -42,6 +42,11 @@ class TorchRuntime:
     package = "tidegate[torch]"
     formats = (PYTORCH, SAFETENSORS)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        for module in ("torch", "torch.export", "safetensors.torch"):
+            import_framework(module, self)
+
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``."""
         form = admit(artifact, self.formats)

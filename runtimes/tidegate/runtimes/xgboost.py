@@ -41,6 +41,10 @@ class XgboostRuntime:
     package = "tidegate[xgboost]"
     formats = (UBJSON, JSON)
 
+    def preload(self) -> None:
+        """See ``Preloadable.preload``."""
+        import_framework("xgboost", self)
+
     def load(self, artifact: Artifact) -> Model:
         """See ``Runtime.load``."""
         form = admit(artifact, self.formats)

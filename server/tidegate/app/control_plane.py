@@ -28,6 +28,7 @@ from tidegate.control.services.turns import Name
 from tidegate.control.store.sqlite import SqliteStore
 from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady, TidegateError
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.resources.actuator import RevisionId, Workload
 from tidegate.resources.document import Document, GroupKind
 from tidegate.resources.kinds import SERVICES
@@ -50,6 +51,7 @@ class ControlPlane:
         copies: ArtifactCache,
         activator: Activator,
         announce: Callable[[Event], None],
+        zygotes: Zygotes | None = None,
     ) -> None:
         self._settings = settings
         self._router = router
@@ -57,7 +59,7 @@ class ControlPlane:
         self._news = News(announce, router.answers)
         typed = named_models(settings.manifests) if settings.trusted else ()
         resolving = ResolverSettings(trust=TrustPolicy((*settings.trust, *typed)))
-        models = ServiceModels(settings, available_cores(), copies, resolving, activator, self._bind, announce)
+        models = ServiceModels(settings, available_cores(), copies, resolving, activator, self._bind, announce, zygotes)
         running = LocalActuatorSettings(ready_timeout=settings.ready_timeout)
         self.actuator = LocalActuator(models.make, running, self._news)
         self._routes = ServiceRoutes(router, self.actuator.backend)

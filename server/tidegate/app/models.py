@@ -87,7 +87,10 @@ def plan(source: ModelSource, settings: ServeSettings, cores: int) -> Plan:
     threads = settings.threads if "threads" in settings.given else own.get("threads", settings.threads)
     artifact = artifact_of(source, settings.trusted, threads_of(threads, replicas, cores), settings.options)
     on_demand = settings.on_demand if source.config.load is UNSET else source.config.load == "on_demand"
-    replica = msgspec.structs.replace(settings.replica, replicas=replicas)
+    method = settings.replica.start_method
+    if on_demand and method == "auto":  # it will start again and again, and each time somebody waits for it
+        method = "zygote"
+    replica = msgspec.structs.replace(settings.replica, replicas=replicas, start_method=method)
     return Plan(source, artifact, replica, batching_of(source, settings), on_demand)
 
 

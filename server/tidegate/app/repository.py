@@ -20,6 +20,7 @@ from tidegate.control.repository import Repository, RepositorySettings
 from tidegate.control.sleeping import SleeperSettings, SleepingModel
 from tidegate.protocol.errors import TidegateError
 from tidegate.protocol.messages import ModelMetadata
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
 
@@ -33,6 +34,7 @@ def repository_of(
     copies: ArtifactCache | None,
     activator: Activator,
     announce: Announce,
+    zygotes: Zygotes | None = None,
 ) -> Repository:
     """The repository of these paths, with everything in it made and routed to, and nothing loaded.
 
@@ -48,7 +50,9 @@ def repository_of(
 
         def served(copy: Copy) -> ServedModel:
             bound = metrics.bind(offer.model, offer.version)
-            return ServedModel(planned, bound, copy, cache, settings.gateway.caller, owns_copy=not planned.on_demand)
+            owns_copy = not planned.on_demand
+            callers = settings.gateway.caller
+            return ServedModel(planned, bound, copy, cache, callers, owns_copy=owns_copy, zygotes=zygotes)
 
         copy = ModelCopy(copies, offer.source, planned.artifact.trusted)
         if not planned.on_demand:

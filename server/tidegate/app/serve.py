@@ -35,6 +35,7 @@ from tidegate.gateway.http.status import StatusServer
 from tidegate.gateway.routes import RouteTable
 from tidegate.identity.tls import contexts
 from tidegate.protocol.errors import ModelNotReady
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.storage.cache import ArtifactCache
 from tidegate.telemetry.metrics import Metrics
 
@@ -86,11 +87,12 @@ class Server:
         control = settings.model_control or all(map(is_loopback, (settings.http.host, settings.grpc.host)))
         self.plane = DataPlane(RouteTable(), metrics, structs.replace(settings.gateway, model_control=control))
         router = Router(self.plane, metrics)
+        self._zygotes = Zygotes(settings.zygotes, settings.replica.zygote_timeout)
         activator = Activator(settings.activation, metrics.activation)
-        self._models = repository_of(settings, router, metrics, self._copies, activator, announce)
+        self._models = repository_of(settings, router, metrics, self._copies, activator, announce, self._zygotes)
         self.plane.repository = self._models
         self._kept = ArtifactCache(settings.revision_cache)
-        self._services = ControlPlane(settings, router, metrics, self._kept, activator, announce)
+        self._services = ControlPlane(settings, router, metrics, self._kept, activator, announce, self._zygotes)
         self.plane.access = self._recognition.access()
         self._status = StatusServer(self.plane, settings.status)
         self._http = HttpServer(self.plane, settings.http, http_tls)
@@ -131,6 +133,7 @@ class Server:
         self._services.kill()
         await asyncio.gather(*listeners, *ends)
         await self._services.close()
+        self._zygotes.close()
         for copies in (self._copies, self._kept):
             if copies is not None:
                 copies.close()

@@ -17,6 +17,7 @@ from tidegate.protocol.configuration import ModelConfiguration
 from tidegate.protocol.errors import ModelLoadFailed, ModelNotReady
 from tidegate.replicas.backend import LocalBackend
 from tidegate.replicas.log import Log
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.telemetry.metrics import RevisionMetrics
 
 
@@ -33,12 +34,15 @@ class ServedModel:
         *,
         owns_copy: bool = True,
         log: Log | None = None,
+        zygotes: Zygotes | None = None,
     ) -> None:
         self._plan = plan
         self._callers = callers
         self._copy = copy
         self._owns_copy = owns_copy
-        self._backend = LocalBackend(plan.artifact, plan.source.runtime, plan.replica, metrics, plan.batching, log)
+        self._backend = LocalBackend(
+            plan.artifact, plan.source.runtime, plan.replica, metrics, plan.batching, log, zygotes
+        )
         self._cached = CachedBackend(self._backend, cache) if cache.max_bytes else None
         self._stopping = False
 

@@ -33,6 +33,7 @@ from tidegate.control.sleeping import SleeperSettings, SleepingModel
 from tidegate.gateway.route import label
 from tidegate.protocol.errors import ModelLoadFailed, shown
 from tidegate.replicas.log import Log
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.resources.actuator import Workload, version_of
 from tidegate.resources.document import Document
 from tidegate.resources.model_service import Batcher, Predictor, WarmUp
@@ -59,7 +60,9 @@ class ServiceModels:
         activator: Activator,
         bind: Bind,
         announce: Announce,
+        zygotes: Zygotes | None = None,
     ) -> None:
+        self._zygotes = zygotes
         self._settings = settings
         self._cores = cores
         self._cache = cache
@@ -80,7 +83,16 @@ class ServiceModels:
 
         def served(copy: Copy) -> ServedModel:
             metrics, callers = self._bind(workload), self._settings.gateway.caller
-            return ServedModel(planned, metrics, copy, cache, callers, owns_copy=not planned.on_demand, log=log)
+            return ServedModel(
+                planned,
+                metrics,
+                copy,
+                cache,
+                callers,
+                owns_copy=not planned.on_demand,
+                log=log,
+                zygotes=self._zygotes,
+            )
 
         copy = HeldCopy(self._cache, held, planned.source.path)
         if not planned.on_demand:

@@ -48,6 +48,9 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """The resource API, on a loopback address also where the others are not."""
     status: HttpSettings = HttpSettings(port=8083)
     replica: ReplicaSettings = ReplicaSettings()
+    zygotes: int = 4
+    """Processes that workers are forked from, at most, one for each runtime and number of threads; each has the memory
+    of its framework. At least 1; ``replica.start_method`` says whether there are any."""
     batching: BatchSettings = BatchSettings()
     """How each model queues and batches."""
     given: frozenset[str] = frozenset()

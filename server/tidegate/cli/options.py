@@ -35,7 +35,7 @@ from tidegate.gateway.http.settings import HttpSettings
 from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.protocol.nan import NanPolicy
-from tidegate.replicas.settings import ReplicaSettings
+from tidegate.replicas.settings import ReplicaSettings, StartMethod
 
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -161,6 +161,9 @@ class Execution(Given):
     """Responses of one stream that may wait to be read; then the model pauses."""
     stream_bytes: Size = REPLICA.stream_bytes
     """The tensors of those responses, unless one is larger by itself."""
+    start_method: StartMethod = REPLICA.start_method
+    """How replicas start: spawned, each importing its framework, or forked from a process that has; "auto" forks those
+    that come later than the first, and is "zygote" for models that are loaded on demand."""
     worker_directory: str = REPLICA.directory
     """Where replicas keep their sockets; "" is the system's directory for temporary files."""
 

@@ -20,6 +20,7 @@ from tidegate.replicas.pool import Pool
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.replicas.supervisor import Replica
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.runtimes.runtime import Artifact
 from tidegate.telemetry.metrics import RevisionMetrics
 from tidegate.telemetry.statistics import RevisionStatistics
@@ -52,11 +53,12 @@ class LocalBackend:
         metrics: RevisionMetrics,
         batching: BatchSettings = DEFAULT_BATCHING,
         log: Log | None = None,
+        zygotes: Zygotes | None = None,
     ) -> None:
         self._artifact = artifact
         self._settings = settings
         self._dispatcher = Dispatcher(artifact.name, batching)
-        self._pool = Pool(artifact, runtime, settings, self._dispatcher, metrics, log or Log())
+        self._pool = Pool(artifact, runtime, settings, self._dispatcher, metrics, log or Log(), zygotes)
 
     def __repr__(self) -> str:
         states = ", ".join(f"{count} {state}" for state, count in self._pool.states.items())

@@ -22,6 +22,7 @@ from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.replicas.sizing import Candidate, leaving
 from tidegate.replicas.supervisor import Replica
+from tidegate.replicas.zygotes import Zygotes
 from tidegate.runtimes.runtime import Artifact
 from tidegate.telemetry.metrics import RevisionMetrics
 
@@ -37,6 +38,7 @@ class Pool:
         dispatcher: Dispatcher,
         metrics: RevisionMetrics,
         log: Log,
+        zygotes: Zygotes | None = None,
     ) -> None:
         self._artifact = artifact
         self._runtime = runtime
@@ -44,6 +46,7 @@ class Pool:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._log = log
+        self._zygotes = zygotes
         self._running = False
         self._stopping = False
         self._changed = asyncio.Event()
@@ -158,6 +161,7 @@ class Pool:
             self._metrics,
             self._on_change,
             self._log,
+            self._zygotes,
         )
 
     def _take_away(self, count: int) -> None:

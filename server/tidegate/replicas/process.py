@@ -14,14 +14,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 from tidegate.replicas.directory import PrivateDirectory
+from tidegate.replicas.environment import worker_environment
 from tidegate.replicas.log import Log, ReplicaLog
 from tidegate.replicas.output import Output
 from tidegate.replicas.settings import ReplicaSettings
-
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from tidegate.replicas.zygote import ForkedChild, Zygote
 
 
 class WorkerEnded(Exception):
@@ -38,6 +38,8 @@ class WorkerProcess:
         self._threads = threads
         self._log = log or Log().replica()
 
+        self._child: subprocess.Popen[bytes] | ForkedChild
+
     def __repr__(self) -> str:
         return f"<WorkerProcess {self.pid}>"
 
@@ -51,6 +53,35 @@ class WorkerProcess:
         Raises:
             OSError: no process, descriptor or directory could be had.
         """
+        with self._prepared() as theirs:
+            self._child = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "tidegate.runtimes.worker", *self._arguments()),
+                    *("--lifeline", str(theirs.fileno())),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output.theirs,
+                stderr=self._output.theirs,
+                env=worker_environment(os.environ, self._threads),
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+            self._begin()
+
+    async def fork(self, zygote: Zygote) -> None:
+        """The same, out of a zygote of its runtime and threads. After it has raised, ``start`` may still be called.
+
+        Raises:
+            NotForked: nothing has come of it.
+            OSError: no descriptor or directory could be had.
+        """
+        with self._prepared() as theirs:
+            self._child = await zygote.fork(self._arguments(), self._lifeline, theirs, self._output.theirs)
+            self._begin()
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Iterator[socket.socket]:
+        """What a process needs, and the worker's end of its lifeline; given back where there comes no process of it."""
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         with contextlib.ExitStack() as undo:
@@ -61,19 +92,18 @@ class WorkerProcess:
             self._lifeline, theirs = socket.socketpair()
             undo.callback(self._lifeline.close)
             with theirs:
-                self._child = subprocess.Popen(
-                    self._command(theirs.fileno()),
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._output.theirs,
-                    stderr=self._output.theirs,
-                    env=worker_environment(os.environ, self._threads),
-                    pass_fds=(theirs.fileno(),),
-                    start_new_session=True,
-                )
-            undo.callback(self._reap)
+                yield theirs
+            undo.pop_all()
+
+    def _begin(self) -> None:
+        """There is a process: see its end, and read what it writes."""
+        try:
             self._watch()
             self._output.start()
-            undo.pop_all()
+        except BaseException:
+            self._child.kill()
+            self._child.wait()
+            raise
 
     async def connect(self) -> socket.socket:
         """Wait until the worker listens, and connect to it.
@@ -127,17 +157,16 @@ class WorkerProcess:
         if not self.exited.done():
             self._child.send_signal(number)
 
-    def _command(self, lifeline: int) -> list[str]:
+    def _arguments(self) -> tuple[str, ...]:
+        """What a worker is told, but for its lifeline."""
         settings = self._settings
-        return [
-            *(sys.executable, "-P", "-m", "tidegate.runtimes.worker"),
+        return (
             *("--socket", str(self._directory.socket)),
-            *("--lifeline", str(lifeline)),
             # Later than the gateway's own patience: it is for a worker whose gateway is gone.
             *("--hang-timeout", str(settings.hang_timeout * 2)),
             *("--load-timeout", str(settings.load_timeout * 2)),
             *("--memory-limit", str(settings.memory_limit)),
-        ]
+        )
 
     def _watch(self) -> None:
         if sys.platform == "linux":
@@ -161,20 +190,10 @@ class WorkerProcess:
             os.close(self._pidfd)
         self.exited.set_result(self._child.wait())
 
-    def _reap(self) -> None:
-        self._child.kill()
-        self._child.wait()
-
     def _clean(self) -> None:
         self._output.close()
         self._lifeline.close()
         self._directory.remove()
-
-
-def worker_environment(environment: Mapping[str, str], threads: int) -> dict[str, str]:
-    """The environment of a worker: the gateway's own, and what the libraries under the frameworks read at import."""
-    caps = dict.fromkeys(_THREAD_VARIABLES, str(threads)) if threads else {}
-    return {**environment, **caps}
 
 
 def exit_text(code: int) -> str:

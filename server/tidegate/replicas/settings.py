@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 MIB = 1 << 20
+
+StartMethod = Literal["auto", "zygote", "spawn"]
 
 
 class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,5 +51,12 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Their tensors together; one response may exceed it alone."""
     memory_limit: int = 0
     """Bytes of private memory of a worker, 0 for no limit. Allocating more is a MemoryError in the model."""
+    start_method: StartMethod = "auto"
+    """How workers start. "spawn": each as a process of its own, which imports all that it needs. "zygote": forked from
+    a process that has imported it, which is there from the first worker of its kind that is ready. "auto": the same,
+    from the second on that is not started together with the first: where workers only start with the server, there
+    never is one."""
+    zygote_timeout: float = 10.0
+    """Seconds that a zygote may take to fork; then it is replaced, and the worker is spawned."""
     directory: str = ""
     """Where the workers' private directories are made; "" is the system's for temporary files."""

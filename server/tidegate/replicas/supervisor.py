@@ -25,6 +25,8 @@ from tidegate.replicas.process import WorkerEnded, WorkerProcess, exit_text
 from tidegate.replicas.readiness import Readiness
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.replicas.vigil import Vigil
+from tidegate.replicas.zygote import NotForked
+from tidegate.replicas.zygotes import Kind, Zygotes
 from tidegate.runtimes.frames import ChannelBroken, FrameTooLarge, Load
 from tidegate.runtimes.runtime import Artifact
 from tidegate.telemetry.metrics import RevisionMetrics
@@ -65,7 +67,7 @@ _MEANWHILE = {State.STARTING: " while it started", State.LOADING: " while it loa
 
 
 class Replica:
-    """A worker for one artifact, read by the runtime of this name."""
+    """A worker for one artifact, read by the runtime of this name; spawned where there are no ``zygotes``."""
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class Replica:
         metrics: RevisionMetrics,
         on_change: Callable[[], None],
         log: Log,
+        zygotes: Zygotes | None = None,
     ) -> None:
         self._artifact = artifact
         self._runtime = runtime
@@ -83,6 +86,8 @@ class Replica:
         self._dispatcher = dispatcher
         self._metrics = metrics
         self._on_change = on_change
+        self._zygotes = zygotes
+        self._kind = Kind(runtime, artifact.threads)
         self.log = log.replica()
         self._process: WorkerProcess | None = None
         self._connection: Connection | None = None
@@ -215,9 +220,8 @@ class Replica:
     async def _live(self) -> Ending:
         """One life of the worker, from its start until nothing of it is left."""
         self._ready_at = None
-        process = WorkerProcess(self._settings, self._artifact.threads, self.log)
         try:
-            process.start()
+            process = await self._begin()
         except OSError as error:
             return Ending("start", f"its worker cannot be started: {error}")
         self._process = process
@@ -234,6 +238,24 @@ class Replica:
         if not self._stopping:
             self._ended = asyncio.get_running_loop().create_future()  # what is awaited now is the end of the next life
         return ending
+
+    async def _begin(self) -> WorkerProcess:
+        """A worker that has been started: forked where there is a zygote of its kind, or spawned.
+
+        Raises:
+            OSError: no process, descriptor or directory could be had.
+        """
+        process = WorkerProcess(self._settings, self._artifact.threads, self.log)
+        method = self._settings.start_method
+        zygote = None if self._zygotes is None else self._zygotes.take(self._kind, method)
+        if zygote is not None:
+            try:
+                await process.fork(zygote)
+                return process
+            except NotForked as error:
+                log.warning("model %s: its worker is spawned, the zygote forks none: %s", self._artifact.name, error)
+        process.start()
+        return process
 
     async def _serve(self, process: WorkerProcess) -> Ending:
         """Connect, load, and let requests come; returns why that is over. The worker may live on."""
@@ -322,6 +344,8 @@ class Replica:
         self._ready_at = asyncio.get_running_loop().time()
         self._enter(Event.LOADED)
         self._dispatcher.attach(connection)
+        if self._zygotes is not None:
+            self._zygotes.worker_ready(self._kind, self._settings.start_method)
 
     async def _drain(self, process: WorkerProcess, connection: Connection) -> None:
         """Let the worker answer what it has, then let it close its model; not for ever."""

@@ -179,6 +179,9 @@ class FakeRuntime:
     package = "tidegate"
     formats = (Format("tidegate's fake model", (".fake.json",), executes_code=False),)
 
+    def preload(self) -> None:
+        """There is no framework."""
+
     def load(self, artifact: Artifact) -> FakeModel:
         try:
             spec = msgspec.json.decode(artifact.path.read_bytes(), type=FakeSpec)
