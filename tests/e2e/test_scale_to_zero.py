@@ -122,6 +122,7 @@ def test_whether_it_sleeps_can_be_changed(server: ServiceServer, models: Path) -
     server.write(manifest("iris", models / "first.joblib", "sklearn"))
     server.until("iris", lambda status: status["replicas"] == 1)
     assert labels(server, 2) == [0] * 2
+    assert server.serving.figure("tidegate_model_ready", model="iris") == 1
     server.write(sleeper(models / "first.joblib"))
     server.until("iris", asleep)
     assert workers(server) == []

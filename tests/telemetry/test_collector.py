@@ -218,7 +218,7 @@ def test_what_is_forgotten_leaves_nothing() -> None:
         bound.traffic.answered("http", 200, 0.1)
         bound.traffic.inflight += 1
         bound.traffic.rows += 1
-        bound.ready.set(1)
+        bound.answers(True)
         bound.load_seconds.observe(1.0)
         bound.restarted("crashed")
     metrics.forget("m", "1")
@@ -230,3 +230,19 @@ def test_what_is_forgotten_leaves_nothing() -> None:
     assert (
         'tidegate_requests_total{code="200",model="m",protocol="http",version="1"} 1.0' in metrics.exposition().decode()
     )
+
+
+def test_a_version_is_ready_while_one_of_two_answers() -> None:
+    """One takes the place of another of the same name: what ends does not say that nothing answers."""
+    metrics = Metrics("0")
+    before, after = metrics.bind("m", "1"), metrics.bind("m", "1")
+
+    def ready() -> float | None:
+        return metrics.registry.get_sample_value("tidegate_model_ready", {"model": "m", "version": "1"})
+
+    before.answers(True)
+    after.answers(True)
+    before.answers(False)
+    assert ready() == 1
+    after.answers(False)
+    assert ready() == 0

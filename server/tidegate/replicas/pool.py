@@ -183,7 +183,7 @@ class Pool:
         self._dispatcher.refuse(ShuttingDown)
 
     def _on_change(self) -> None:
-        self._metrics.ready.set(bool(self.ready))
+        self._metrics.answers(bool(self.ready))
         if not self._stopping:
             self._dispatcher.refuse(None if self.hopeless is None else self._refusal)
         changed, self._changed = self._changed, asyncio.Event()

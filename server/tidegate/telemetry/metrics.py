@@ -72,6 +72,7 @@ class Metrics:
             "scaling_term", "Numbers that the last decision was made of, by name", "model", "version", "term"
         )
         self._by_revision = (self._ready, self._loads, self._restarts, self._copies, self._desired, self._terms)
+        self._answering: dict[tuple[str, str], set[RevisionMetrics]] = {}
         self._revisions = RevisionCollector()
         self.registry.register(self._revisions)
 
@@ -100,6 +101,7 @@ class Metrics:
     def forget(self, model: str, version: str) -> None:
         """Drop everything that was counted for a version that is gone for good; one that comes back begins at 0."""
         self._traffic.pop((model, version), None)
+        self._answering.pop((model, version), None)
         labels = {"model": model, "version": version}
         for metric in self._by_revision:
             metric.remove_by_labels(labels)
@@ -199,9 +201,16 @@ class RevisionMetrics:
 
     def __init__(self, metrics: Metrics, model: str, version: str) -> None:
         self.traffic = metrics._traffic.setdefault((model, version), Traffic())
-        self.ready = metrics._ready.labels(model, version)
+        self._ready = metrics._ready.labels(model, version)
+        self._answering = metrics._answering.setdefault((model, version), set())
         self.load_seconds = metrics._loads.labels(model, version)
         self._restarts = lru_cache(maxsize=16)(lambda reason: metrics._restarts.labels(model, version, reason))
+
+    def answers(self, ready: bool) -> None:
+        """Whether its replicas take requests. While one takes the place of another of the same name, there are two who
+        tell, and one that answers is enough."""
+        (self._answering.add if ready else self._answering.discard)(self)
+        self._ready.set(bool(self._answering))
 
     def restarted(self, reason: str) -> None:
         """Count a replica that had to be started again."""

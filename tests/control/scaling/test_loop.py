@@ -302,7 +302,10 @@ async def test_a_canary_has_replicas_for_all_before_it_gets_all() -> None:
 @in_virtual_time
 async def test_who_is_promoted_in_full_waits_for_all_replicas() -> None:
     """Also from a step whose next one needs fewer."""
-    rollout = {"strategy": "canary", "steps": [{"weight": 10, "hold": {"min": 600}}, {"weight": 20, "hold": {"min": 600}}]}
+    rollout = {
+        "strategy": "canary",
+        "steps": [{"weight": 10, "hold": {"min": 600}}, {"weight": 20, "hold": {"min": 600}}],
+    }
     stage = ServiceStage()
     source = sourced(stage)
     await stage.start()
