@@ -236,6 +236,22 @@ async def test_an_end_waits_for_those_who_wait_for_it_to_wake() -> None:
 
 
 @in_virtual_time
+async def test_one_that_is_asked_for_while_it_stops_is_loaded_again() -> None:
+    """As one is that runs nowhere: it takes over from another, which has callers."""
+    stage = Stage()
+    await stage.run()
+    await stage.actuator.end(ONE)
+    await asyncio.sleep(0.1)
+    await stage.run(seconds=1.0)
+    standing = await stage.stands()
+    assert standing is not None
+    assert (standing.phase, standing.answers) == (Phase.STARTING, False)
+    await asyncio.sleep(1.0)
+    assert await stage.stands() == AWAKE
+    await stage.actuator.stop()
+
+
+@in_virtual_time
 async def test_one_that_cannot_be_loaded_is_told_before_anybody_asks() -> None:
     """And is not tried again: trying changes nothing."""
     stage = Stage()

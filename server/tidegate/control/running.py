@@ -129,7 +129,7 @@ class RunningRevision:
     async def run(self) -> None:
         """Live for as long as it is wished for."""
         while self.wanted:
-            self._failure, self._sleeps = None, self.workload.sleeps
+            self._failure, self._sleeps, self._known = None, self.workload.sleeps, self.workload.known
             try:
                 model = await self._make(self.workload, self.log)
             except Exception as error:
