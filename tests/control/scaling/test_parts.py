@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from tidegate.autoscaler.policies import NAMES, policy_of
 from tidegate.autoscaler.policy import ScalingConfig
 from tidegate.control.scaling import record as records
+from tidegate.control.scaling.deciding import begun, told
 from tidegate.control.scaling.fleet import Fleet, pause, seen
 from tidegate.control.scaling.observing import failing_in, observation_of
 from tidegate.control.scaling.record import REMEMBERED, Record
-from tidegate.control.scaling.scale import scaling_of
+from tidegate.control.scaling.scale import Scale, scaling_of
 from tidegate.control.scaling.settings import ScalerSettings
+from tidegate.resources.actuator import RevisionId
 from tidegate.testing.figures import BUSY
 
 COUNT = st.integers(0, 9)
@@ -34,6 +36,19 @@ def test_who_was_ordered_first_is_ready_first() -> None:
     fleet = seen(fleet, 17.0, wanted=3, ready=0, failing=0)  # one has ended, and is started again
     assert fleet.warming == (10.0, 12.0, 17.0)
     assert fleet.told().started == ()
+
+
+def test_the_time_asleep_is_no_start() -> None:
+    """Who wakes was ordered when he woke, not when he went to sleep."""
+    scaling = scaling_of({"minReplicas": 0, "maxReplicas": 4}, None)
+    assert scaling is not None
+    scale = Scale(RevisionId("default", "iris", 1), "uid", scaling, wanted=1, ready=1)
+    known, _ = begun(scale, 0.0)
+    known = told(known, msgspec.structs.replace(scale, ready=0, asleep=True), 100.0, None)
+    assert known.fleet.warming == ()
+    known = told(known, msgspec.structs.replace(scale, ready=0), 5000.0, None)
+    known = told(known, scale, 5002.0, None)
+    assert known.fleet.started == (2.0,)
 
 
 def test_failures_in_a_row_make_longer_pauses() -> None:

@@ -88,7 +88,8 @@ def told(known: Known, scale: Scale, now: float, statistics: RevisionStatistics 
 def ordered(known: Known, now: float, statistics: RevisionStatistics | None) -> Known:
     """The same with its replicas as they are now."""
     scale = known.scale
-    fleet = seen(known.fleet, now, wanted=scale.wanted, ready=scale.ready, failing=failing_in(statistics))
+    ordered = 0 if scale.asleep else scale.wanted
+    fleet = seen(known.fleet, now, wanted=ordered, ready=scale.ready, failing=failing_in(statistics))
     return msgspec.structs.replace(known, fleet=fleet)
 
 

@@ -72,6 +72,8 @@ class Scale(msgspec.Struct, frozen=True):
     wanted: int
     """Replicas that it was asked to run with."""
     ready: int
+    asleep: bool = False
+    """Whether it has no replica because nobody uses it: none is on its way."""
     falls: bool = True
     """Whether it may have fewer replicas than it has."""
     stored: Document = {}

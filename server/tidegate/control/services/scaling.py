@@ -41,6 +41,7 @@ def scales_of(
             scaling=size.scaling,
             wanted=size.replicas,
             ready=standings[number].ready if number in standings else 0,
+            asleep=number in standings and standings[number].asleep,
             falls=size.falls,
             stored=part(kept[number], "status", FIELD),
             version=int(version_of(kept[number])),
