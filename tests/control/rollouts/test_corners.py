@@ -7,6 +7,7 @@ from typing import Any
 
 from tidegate.analysis.verdict import Outcome, Verdict
 from tidegate.control.rollouts.rollout import Rollout
+from tidegate.control.services import book as books
 from tidegate.control.store.settings import StoreSettings
 from tidegate.resources.document import Document, GroupKind, Key
 from tidegate.resources.rollout_command import COMMAND
@@ -264,3 +265,13 @@ async def test_what_cannot_be_told_holds_nothing_up() -> None:
     assert ((await last(stage)).number, (await last(stage)).state) == (2, "RolledBack")
     assert (stage.shares(), stage.running()) == ({1: 100}, {1: 1})
     await stage.stop()
+
+
+def test_a_rollout_that_cannot_be_read_takes_nothing_with_it() -> None:
+    """Of another version of tidegate, say: the service knows its stable revision all the same."""
+    rollout = Rollout(number=1, revision=2, stable=1, strategy="canary", began=0.0, since=0.0)
+    kept = books.write(books.Book(last=2, rolledout=1, rollout=rollout))
+    assert books.read({"status": {books.FIELD: kept}}).rollout == rollout
+    kept["rollout"]["state"] = "Levitating"
+    found = books.read({"status": {books.FIELD: kept}})
+    assert (found.last, found.rolledout, found.rollout) == (2, 1, None)

@@ -55,11 +55,18 @@ class Book(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read(document: Document) -> Book:
-    """What the status of a service remembers; nothing where it is not as it was written."""
-    try:
-        return msgspec.convert(part(document, "status", FIELD), Book)
-    except msgspec.ValidationError:
-        return Book()
+    """What the status of a service remembers; nothing where it is not as it was written.
+
+    A rollout that cannot be read, of another version of tidegate perhaps, is none: who has the traffic must not be
+    forgotten for it.
+    """
+    kept = part(document, "status", FIELD)
+    for told in (kept, {name: value for name, value in kept.items() if name != "rollout"}):
+        try:
+            return msgspec.convert(told, Book)
+        except msgspec.ValidationError:
+            continue
+    return Book()
 
 
 def write(book: Book) -> Document:
