@@ -96,6 +96,28 @@ async def test_replicas_rise_with_the_load_and_fall_after_it() -> None:
     await stage.stop()
 
 
+@in_virtual_time
+async def test_a_service_of_no_least_replicas_sleeps_and_wakes_by_its_load() -> None:
+    """The last replica goes by the same rule as any other, and the first request brings it back."""
+    stage, source = await begun(minReplicas=0, maxReplicas=4)
+    source.load(15.0)
+    await stage.settle(60)
+    assert stage.running()[1] >= 2
+    source.load(0.0)
+    await stage.settle(LONG)
+    standing = stage.actuator.standings("default", "iris")[1]
+    assert (standing.wanted, standing.ready, standing.asleep) == (0, 0, True)
+    assert stage.shares() == {1: 100}
+    looks = source.looks
+    await stage.settle(LONG)
+    assert source.looks <= looks + 5  # nothing ticks while it sleeps
+    source.load(15.0)
+    await stage.settle(30)
+    assert stage.actuator.standings("default", "iris")[1].ready >= 1
+    assert stage.running()[1] >= 2
+    await stage.stop()
+
+
 @pytest.mark.parametrize("policy", ["qda", "kpa", "hpa"])
 @in_virtual_time
 async def test_bounds_hold_at_once(policy: str) -> None:

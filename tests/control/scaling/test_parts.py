@@ -110,7 +110,7 @@ def test_the_history_is_bounded() -> None:
         ({"maxReplicas": 1}, None),
         ({"minReplicas": 3, "maxReplicas": 3}, None),
         ({"minReplicas": 3, "maxReplicas": 4}, ("qda", 3, 4)),
-        ({"minReplicas": 0}, ("qda", 1, 1)),
+        ({"minReplicas": 0}, ("qda", 0, 1)),
         ({"minReplicas": 2, "scalePolicy": {}}, ("qda", 2, 8)),
         ({"scaleTarget": 10}, ("kpa", 1, 8)),
         ({"scaleMetric": "cpu", "maxReplicas": 2}, ("hpa", 1, 2)),

@@ -12,9 +12,6 @@ from tidegate.autoscaler.policy import ScalingConfig, within
 from tidegate.resources.actuator import RevisionId
 from tidegate.resources.document import Document
 
-KEPT = 1
-"""Replicas of a service with minReplicas 0 while it is awake: whether it sleeps is decided by who uses it."""
-
 
 class Scaling(msgspec.Struct, frozen=True):
     """What a component of a service says of its scaling, where it is to scale."""
@@ -26,7 +23,7 @@ class Scaling(msgspec.Struct, frozen=True):
         """The same, with ``most`` for the upper bound where it has none."""
         if self.config.most != UNBOUNDED:
             return self
-        return self.with_bounds(self.config.least, max(self.config.least, most))
+        return self.with_bounds(self.config.least, max(self.config.least, most, 1))
 
     def at_least(self, replicas: int) -> Scaling:
         """The same, with so many replicas at least, as far as the upper bound lets it."""
@@ -53,8 +50,7 @@ def scaling_of(component: Mapping[str, Any], slo: Mapping[str, Any] | None) -> S
     name, config = config_of(component, slo)
     if name == "fixed":
         return None
-    least = max(least, KEPT)
-    return Scaling(name, config).with_bounds(least, max(most, least) if most or not said else UNBOUNDED)
+    return Scaling(name, config).with_bounds(least, max(most, least, 1) if most or not said else UNBOUNDED)
 
 
 def _by_kserve(component: Mapping[str, Any]) -> bool:
