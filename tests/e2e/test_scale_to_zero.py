@@ -36,7 +36,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def server(tmp_path: Path, models: Path) -> Iterator[ServiceServer]:
     words = ("--trust", models, "--sleep-after", "0.5")
-    with ServiceServer.start(tmp_path / "state", *words) as server:
+    # Spawned, for a zygote is a process that stays: here it is counted which there are.
+    with ServiceServer.start(tmp_path / "state", "--start-method", "spawn", *words) as server:
         yield server
 
 
