@@ -55,7 +55,7 @@ def run(tmp_path: Path, temporary: Path) -> Callable[..., Any]:
     @contextmanager
     def run(*words: str | Path) -> Iterator[Serving]:
         env = {**os.environ, "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-        with Serving.start(*words, env=env) as server:
+        with Serving.start(*words, "--start-method", "spawn", env=env) as server:  # a zygote is a process more
             server.until("ready")
             yield server
             if server.process.poll() is None:

@@ -66,7 +66,7 @@ def models(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(models: Path) -> Iterator[Serving]:
     """Serves them."""
-    with Serving.start(models) as serving:
+    with Serving.start(models, "--start-method", "spawn") as serving:  # a zygote is a process more
         serving.until("ready")
         yield serving
         assert serving.stop() == 0

@@ -222,7 +222,7 @@ def test_one_that_fails_every_20th_request_comes_back(server: ServiceServer, mod
     assert "above the stable revision" in status["message"]
     assert callers.of(2) + len(callers.failed) <= 1000
     assert callers.of(2) > 100
-    assert len(callers.failed) <= callers.of(2) // 19 + 1, callers.failed  # none but its own
+    assert len(callers.failed) <= callers.of(2) // 19 + 2, callers.failed  # none but its own
     assert {each.partition(",")[0] for each in callers.failed} == {"the answer is 'http/1.1 500 internal server error'"}
 
 

@@ -98,7 +98,9 @@ STEPS = (
     READY,
     Step("wait --for=condition=Ready msvc/rose --timeout=30s", prints="condition met"),
     Step("wait --for=jsonpath={.status.url} msvc/rose --timeout=30s", prints="condition met"),
-    Step("get msvc", prints=r"NAME +READY +URL +REVISION +LATEST +AGE\nrose +True +http\S+ +rose-00002 +100 +"),
+    Step(
+        "get msvc", prints=r"NAME +READY +REPLICAS +URL +REVISION +LATEST +AGE\nrose +True +http\S+ +rose-00002 +100 +"
+    ),
     Step("get isvc", prints=r"NAME +URL +READY +PREV +LATEST +PREVROLLEDOUTREVISION +LATESTREADYREVISION +AGE"),
     Step("get all", prints=r"modelservice.tidegate.dev/rose[\s\S]*inferenceservice.serving.kserve.io/iris"),
     Step("get msvc rose -o jsonpath={.spec.predictor.model.storageUri}", prints="^/models/rose2$"),

@@ -40,9 +40,14 @@ class Counting(MemoryStore):
     failures = 0
     failure: Exception = StateUnavailable("the disk is full")
 
+    late = 0.0
+    """Seconds from what the outbox was to its being told."""
+
     async def outbox(self, now: float, limit: int) -> Outbox:
         self.looks += 1
-        return await super().outbox(now, limit)
+        outbox = await super().outbox(now, limit)
+        await asyncio.sleep(self.late)
+        return outbox
 
     async def delivered(self, number: int) -> None:
         if self.failures:
@@ -126,6 +131,29 @@ async def test_what_is_told_is_sent_once(at: Scene) -> None:
     assert await at.empty()
     assert at.counted == [("slack", "delivered")] * 2
     assert await at.warnings() == []
+
+
+@pytest.mark.parametrize("answers", [(200,), (500, 200)], ids=["delivered", "postponed"])
+def test_a_look_that_is_late_sends_nothing_again(answers: tuple[int, ...]) -> None:
+    """What it brings may have been settled while it was on its way; and what was postponed is not forgotten."""
+
+    async def main() -> None:
+        async with running(Scene()) as at:
+            at.receiver.will_answer(URLS["c0"], *answers)
+            at.receiver.gate.clear()
+            await at.tell("a", "c0", "c1")
+            await asyncio.sleep(1)
+            at.store.late = 0.5
+            await at.tell("b", "c2")  # has it look, while the first two are on their way
+            await asyncio.sleep(0.2)
+            at.receiver.gate.set()
+            await asyncio.sleep(10)
+            assert sorted(sent.url for sent in at.receiver.sent) == sorted(
+                [URLS["c0"]] * len(answers) + [URLS["c1"], URLS["c2"]]
+            )
+            assert await at.empty()
+
+    run_virtual(main())
 
 
 @scene()

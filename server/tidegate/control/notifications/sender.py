@@ -49,6 +49,8 @@ class Sender:
         self._chance = chance
         self._counted = counted
         self._sending: dict[str, asyncio.Task[None]] = {}
+        self._settled: set[int] = set()
+        """Numbers of those that were settled since the look began: what it brings of them is of before."""
         self._task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -78,11 +80,13 @@ class Sender:
     async def _run(self) -> None:
         with suppress(ShuttingDown):
             while True:
+                self._settled.clear()
                 outbox = await self._patiently(self._look)
                 for unsent in outbox.due:
-                    if unsent.lane not in self._sending and self._has_room:
+                    if unsent.lane not in self._sending and self._has_room and unsent.number not in self._settled:
                         self._begin(unsent)
-                await self._change(outbox)
+                if not self._settled:  # else it is not known when the next is due
+                    await self._change(outbox)
 
     @property
     def _has_room(self) -> bool:
@@ -112,6 +116,7 @@ class Sender:
 
         def ended(task: asyncio.Task[None]) -> None:
             del self._sending[unsent.lane]
+            self._settled.add(unsent.number)
             _ended(task)
 
         task.add_done_callback(ended)
