@@ -174,6 +174,22 @@ async def test_golden_requests_stop_it_before_it_answers_anyone() -> None:
 
 
 @in_virtual_time
+async def test_golden_requests_have_the_time_that_they_take_and_a_check_has_a_minute() -> None:
+    """There may be a thousand of them, each with a time of its own; who is asked for one word does not need longer."""
+    check = {"name": "business", "prometheus": {"url": "http://p", "query": "x", "max": 1}}
+    stage = await staged(canary("b", {"errors": {}, "golden": {"uri": "golden"}, "checks": [check]}))
+    stage.examiner.takes = 90.0
+    await asyncio.sleep(85)
+    assert (await rollout(stage)).state == "Golden"
+    await asyncio.sleep(10)
+    assert (await rollout(stage)).state == "Step"
+    await asyncio.sleep(70)
+    [told] = [each for each in (await rollout(stage)).verdicts if each.check == "check/business"]
+    assert (told.outcome, told.sentence) == (Outcome.NO_DATA, "check/business: no answer within 60 s")
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_a_shadow_stops_it_before_it_answers_anyone() -> None:
     """By outputs that differ."""
     stage = await staged(canary("b", {**ERRORS, "outputs": {"maxDifferent": 0.02}}))

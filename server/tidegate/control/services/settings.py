@@ -50,7 +50,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until an examination that brought no data is tried again, and a check of your own is asked again that
     does not say how often."""
     examine_timeout: float = 60.0
-    """Seconds that one examination may take."""
+    """Seconds that a check of your own may take."""
     at_once: int = 16
     """Services that are looked at together. A store's queue is bounded, and at a start all of them are due."""
     downloads_at_once: int = 2
