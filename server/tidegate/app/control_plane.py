@@ -19,7 +19,6 @@ from tidegate.app.settings import ServeSettings
 from tidegate.app.signing import Signer
 from tidegate.control.activator import Activator
 from tidegate.control.actuator import LocalActuator, LocalActuatorSettings
-from tidegate.control.notifications.secrets import DirectorySecrets
 from tidegate.control.resolver import LocalResolver, ResolverSettings
 from tidegate.control.scaling.scaler import Scaler
 from tidegate.control.services.reconciler import Reconciler
@@ -65,18 +64,18 @@ class ControlPlane:
         self._routes = ServiceRoutes(router, self.actuator.backend)
         self.actuator.subscribe(self._routes.changed)
         self._resolver = LocalResolver(copies, resolving)
+        self.notifications = Notifications(settings, metrics)
         self._examiner = LocalExaminer(
             self.actuator.backend,
             self.actuator.workload,
             resolving.trust,
             settings.identity.outgoing,
-            sign=Signer(DirectorySecrets(settings.secrets)),
+            sign=Signer(self.notifications.secrets),
         )
         self.asleep = 0
         """Services that slept when ``start`` was over."""
         self._gone: set[RevisionId] = set()
         self.actuator.subscribe(lambda namespace, service: self._forget())
-        self.notifications = Notifications(settings, metrics)
         self._store: SqliteStore | None = None
         self._reconciler: Reconciler | None = None
         self._scaler: Scaler | None = None

@@ -18,7 +18,9 @@ class Notifications:
     def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
         self._settings = NotificationSettings(secrets=settings.secrets, outgoing=settings.identity.outgoing)
         self._metrics = metrics
-        self._courier = Courier(DirectorySecrets(settings.secrets), self._settings.outgoing)
+        self.secrets = DirectorySecrets(settings.secrets)
+        """What manifests name by ``secretRef``."""
+        self._courier = Courier(self.secrets, self._settings.outgoing)
         self._sender: Sender | None = None
         self._trial: Trial | None = None
 
