@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-
 import msgspec
 
 from tidegate.analysis.evidence import Evidence, Share
@@ -15,6 +13,8 @@ from tidegate.control.rollouts.observer import Observer
 from tidegate.control.rollouts.rollout import Rollout
 from tidegate.control.rollouts.timing import observes
 
+Service = tuple[str, str]
+"""Its namespace and its name."""
 Durations = tuple[Counts, Counts]
 """Of requests to the stable revision and to the new one, since the phase began: for people, they decide nothing."""
 
@@ -47,22 +47,20 @@ class Looking:
         """``settle`` is for how many seconds of a phase durations are not counted."""
         self._observer = observer
         self._settle = settle
-        self._phases: dict[Hashable, _Phase] = {}
+        self._phases: dict[Service, _Phase] = {}
 
-    def counted(
-        self, name: Hashable, namespace: str, service: str, rollout: Rollout | None, course: Course | None, now: float
-    ) -> Counted:
+    def counted(self, service: Service, rollout: Rollout | None, course: Course | None, now: float) -> Counted:
         """What came since the last look at this phase; nothing at its first. ``now`` is in seconds since 1970.
 
         The first requests to what has just begun meet cold caches: that is no harm, and would be taken for it.
         """
         if rollout is None or course is None or course.analysis is None or not observes(rollout, course):
-            self._phases.pop(name, None)
+            self._phases.pop(service, None)
             return NOTHING
-        look = self._observer.look(namespace, service, rollout.stable, rollout.revision)
-        phase = self._phases.get(name)
+        look = self._observer.look(*service, rollout.stable, rollout.revision)
+        phase = self._phases.get(service)
         if phase is None or (phase.rollout, phase.renewed) != (rollout.number, rollout.renewed):
-            self._phases[name] = _Phase(rollout.number, rollout.renewed, look, Baseline(taken=look))
+            self._phases[service] = _Phase(rollout.number, rollout.renewed, look, Baseline(taken=look))
             return NOTHING
         evidence, phase.baseline = advance(phase.baseline, look, course.analysis)
         if now < rollout.renewed + self._settle:
@@ -71,9 +69,9 @@ class Looking:
             phase.begin = look
         return Counted(evidence, _between(phase.begin, look))
 
-    def forget(self, name: Hashable) -> None:
+    def forget(self, service: Service) -> None:
         """There is no such service any more."""
-        self._phases.pop(name, None)
+        self._phases.pop(service, None)
 
 
 def _between(begin: Look, now: Look) -> Durations | None:

@@ -233,8 +233,9 @@ class Reconciler:
             self._told.pop(name, None)
             return Reports()
         book = self._remembered(name, service) or books.read(service)
-        course = course_or_none(service)
-        counted = self._looking.counted(name, name.namespace, name.name, book.rollout, course, self._clock())
+        going = book.rollout is not None and not book.rollout.ended
+        course = course_or_none(service) if going else None
+        counted = self._looking.counted(name, book.rollout, course, self._clock())
         uid, told = self._told.get(name, ("", (0, 0)))
         told = told if uid == service["metadata"]["uid"] else (0, 0)
         return Reports(counted, self._examinations.of(name), told)
