@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, ParamSpec
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -17,26 +16,12 @@ from tidegate.resources.decode import decode
 from tidegate.resources.document import Document, key_of
 from tidegate.resources.revision import RESTARTED_AT, undone
 from tidegate.testing.actuator import FakeActuator
-from tidegate.testing.clock import run_virtual
+from tidegate.testing.api import in_virtual_time
 from tidegate.testing.resolver import FakeResolver, digest
 from tidegate.testing.services import KSERVE, OURS, ServiceStage, inference_service, model_service, now, revision
 from tidegate.testing.store import MemoryStore
 
-P = ParamSpec("P")
 STOP = "serving.kserve.io/stop"
-
-
-def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """A test that is a coroutine, in a loop of its own whose time is virtual."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        async def main() -> None:
-            await test(*args, **kwargs)
-
-        run_virtual(main())
-
-    return run
 
 
 async def begun(*documents: Document, settings: ServiceSettings | None = None) -> ServiceStage:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
@@ -13,24 +11,9 @@ from tidegate.control.services.settings import ServiceSettings
 from tidegate.resources.actuator import Phase, Standing
 from tidegate.resources.document import Document
 from tidegate.resources.revision import undone
-from tidegate.testing.clock import run_virtual
+from tidegate.testing.api import in_virtual_time
 from tidegate.testing.resolver import digest
 from tidegate.testing.services import ServiceStage, inference_service, model_service, revision
-
-P = ParamSpec("P")
-
-
-def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """A test that is a coroutine, in a loop of its own whose time is virtual."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        async def main() -> None:
-            await test(*args, **kwargs)
-
-        run_virtual(main())
-
-    return run
 
 
 def model(uri: str) -> Document:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec
+from typing import Any
 
 import pytest
 
@@ -13,26 +11,12 @@ from tidegate.control.scaling.record import REMEMBERED
 from tidegate.resources.document import Document, Key
 from tidegate.resources.rollout_command import COMMAND
 from tidegate.resources.store import MergePatch
-from tidegate.testing.clock import run_virtual
+from tidegate.testing.api import in_virtual_time
 from tidegate.testing.scaling import FakeSource
 from tidegate.testing.services import REVISION, ServiceStage, model_service, revision
 
-P = ParamSpec("P")
 LONG = 1200.0
 """Seconds after which every policy has given up what nobody needs."""
-
-
-def in_virtual_time(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """A test that is a coroutine, in a loop of its own whose time is virtual."""
-
-    @functools.wraps(test)
-    def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        async def main() -> None:
-            await test(*args, **kwargs)
-
-        run_virtual(main())
-
-    return run
 
 
 async def begun(**predictor: Any) -> tuple[ServiceStage, FakeSource]:
