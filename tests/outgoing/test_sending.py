@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -84,6 +85,18 @@ def test_who_does_not_answer_is_named_without_the_path() -> None:
     with pytest.raises(FetchFailed, match=r"^http://127\.0\.0\.1:\d+ cannot be asked: ") as caught:
         post(b"")
     assert "secret" not in caught.value.message
+
+
+def test_words_of_the_url_are_in_no_error() -> None:
+    """They are all that keeps others from posting to a channel's webhook."""
+
+    async def ask(port: int) -> None:
+        allowed = OutgoingSettings(origins=(f"http://127.0.0.1:{port}",), networks=("127.0.0.0/8",))
+        with pytest.raises(FetchFailed, match=rf"^http://127\.0\.0\.1:{port} ") as failed:
+            await send(f"http://user:word@127.0.0.1:{port}/secret?token", b"hello", {}, allowed)
+        assert not re.search("secret|token|word", str(failed.value))
+
+    answered(b"nonsense\r\n\r\n", ask)
 
 
 class Silent(httpx.AsyncBaseTransport):

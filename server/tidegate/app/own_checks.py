@@ -11,7 +11,8 @@ import httpx
 import msgspec
 
 from tidegate.analysis.verdict import Outcome, Verdict
-from tidegate.outgoing.fetch import DestinationRefused, FetchFailed, fetch, post
+from tidegate.outgoing.fetch import DestinationRefused, FetchFailed, fetch
+from tidegate.outgoing.sending import Answer, send
 from tidegate.outgoing.settings import OutgoingSettings
 from tidegate.protocol.errors import shown
 from tidegate.resources.actuator import RevisionId
@@ -48,7 +49,8 @@ async def ask(
     check = inquiry.check
     try:
         if check.webhook is not None:
-            return webhook_verdict(inquiry, *await _posted(inquiry, check.webhook, settings, sign, transport))
+            answer = await _posted(inquiry, check.webhook, settings, sign, transport)
+            return webhook_verdict(inquiry, answer.status, answer.body)
         if check.prometheus is not None:
             url = query_url(check.prometheus, inquiry)
             return prometheus_verdict(inquiry, check.prometheus, await fetch(url, settings, transport=transport))
@@ -65,14 +67,14 @@ async def _posted(
     settings: OutgoingSettings,
     sign: Sign | None,
     transport: httpx.AsyncBaseTransport | None,
-) -> tuple[int, bytes]:
+) -> Answer:
     body = webhook_body(inquiry)
     headers = {"content-type": "application/json"}
     if webhook.secret_ref is not None:
         if sign is None:  # whoever checks signatures must not be asked without one
             raise FetchFailed("its secretRef cannot be honoured: this server signs nothing")
         headers |= await sign(inquiry.canary.namespace, webhook.secret_ref, body)
-    return await post(webhook.url, body, headers, settings, transport=transport)
+    return await send(webhook.url, body, headers, settings, transport=transport)
 
 
 def webhook_body(inquiry: Inquiry) -> bytes:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from typing import NamedTuple
 
 import httpx
 
 from tidegate.outgoing.address import Address, is_open, parse_host
-from tidegate.outgoing.settings import OutgoingSettings, allows, origin_of
+from tidegate.outgoing.settings import OutgoingSettings, allows
 from tidegate.protocol.errors import Unavailable, shown
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
@@ -99,73 +98,27 @@ async def fetch(url: str, settings: OutgoingSettings, *, transport: httpx.AsyncB
         DestinationRefused: it may not go there.
         FetchFailed: there is no answer in time, it is not 200, or it is too large.
     """
-    return (await _exchange(_Asked("GET", url, shown(url, 200), expected=200), settings, transport))[1]
-
-
-async def post(
-    url: str,
-    body: bytes,
-    headers: Mapping[str, str],
-    settings: OutgoingSettings,
-    *,
-    transport: httpx.AsyncBaseTransport | None = None,
-) -> tuple[int, bytes]:
-    """The status and the body of what a POST is answered with, whatever the status; a redirect is not followed.
-
-    The path of such a URL may be a secret: errors name its origin alone.
-
-    Raises:
-        DestinationRefused: it may not go there.
-        FetchFailed: there is no answer in time, or it is too large. Whether it was received is not known then.
-    """
-    return await _exchange(_Asked("POST", url, _origin(url), body, headers), settings, transport)
-
-
-class _Asked(NamedTuple):
-    """A request, and what its target is called in errors. A body is read only of the status that is expected."""
-
-    method: str
-    url: str
-    name: str
-    body: bytes = b""
-    headers: Mapping[str, str] = {}
-    expected: int | None = None
-
-
-async def _exchange(
-    asked: _Asked, settings: OutgoingSettings, transport: httpx.AsyncBaseTransport | None
-) -> tuple[int, bytes]:
-    headers = {**asked.headers, "accept-encoding": "identity"}
     try:
         async with (
             asyncio.timeout(settings.timeout),
             httpx.AsyncClient(
                 transport=transport or GuardedTransport(settings), trust_env=False, follow_redirects=False, timeout=None
             ) as client,
-            client.stream(asked.method, asked.url, content=asked.body or None, headers=headers) as answer,
+            client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer,
         ):
-            if asked.expected not in (None, answer.status_code):
-                raise FetchFailed(
-                    f"{asked.name} answered {answer.status_code}, expected {asked.expected} without redirects"
-                )
-            return answer.status_code, await _body(answer, asked.name, settings.max_bytes)
+            if answer.status_code != 200:
+                raise FetchFailed(f"{shown(url, 200)} answered {answer.status_code}, expected 200 without redirects")
+            return await _body(answer, url, settings.max_bytes)
     except TimeoutError as error:
-        raise FetchFailed(f"{asked.name} did not answer within {settings.timeout:g} s") from error
+        raise FetchFailed(f"{shown(url, 200)} did not answer within {settings.timeout:g} s") from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        raise FetchFailed(f"{asked.name} cannot be fetched: {error}") from error
+        raise FetchFailed(f"{shown(url, 200)} cannot be fetched: {error}") from error
 
 
-async def _body(answer: httpx.Response, name: str, most: int) -> bytes:
+async def _body(answer: httpx.Response, url: str, most: int) -> bytes:
     data = bytearray()
     async for part in answer.aiter_raw():
         data += part
         if len(data) > most:
-            raise FetchFailed(f"{name} answered more than {most} bytes")
+            raise FetchFailed(f"{shown(url, 200)} answered more than {most} bytes")
     return bytes(data)
-
-
-def _origin(url: str) -> str:
-    try:
-        return shown(origin_of(url), 200)
-    except ValueError:
-        return "the URL"
