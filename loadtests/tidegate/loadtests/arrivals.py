@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from itertools import count, islice, takewhile
 
-AZURE_HEADER = "TIMESTAMP,"
+from tidegate.autoscaler.simulator.traces import read_stamps
 
 
 def constant(rate: float) -> Iterator[float]:
@@ -43,27 +42,4 @@ def read_trace(lines: Iterable[str], speed: float = 1.0) -> tuple[float, ...]:
     Raises:
         ValueError: a line is neither, or there is none; the message names the line.
     """
-    times: list[float] = []
-    azure = False
-    for number, line in enumerate(lines, 1):
-        field = line.split(",", 1)[0].strip()
-        if number == 1 and line.startswith(AZURE_HEADER):
-            azure = True
-        elif field:
-            times.append(_seconds(field, azure, number))
-    if not times:
-        raise ValueError("the trace holds no arrival")
-    times.sort()
-    return tuple((at - times[0]) / speed for at in times)
-
-
-def _seconds(field: str, azure: bool, number: int) -> float:
-    try:
-        # Azure writes seven digits after the point, of which datetime keeps six.
-        seconds = datetime.fromisoformat(f"{field}+00:00").timestamp() if azure else float(field)
-    except ValueError:
-        expected = "a time as 2023-11-16 18:17:03.97" if azure else "a number of seconds"
-        raise ValueError(f"line {number} of the trace has '{field}'; expected {expected}") from None
-    if not abs(seconds) < float("inf"):
-        raise ValueError(f"line {number} of the trace has '{field}'; expected a number of seconds")
-    return seconds
+    return tuple((read_stamps(lines) / speed).tolist())

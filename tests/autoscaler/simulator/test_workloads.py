@@ -92,9 +92,9 @@ def test_stamps(lines: list[str], expected: list[float]) -> None:
     ("lines", "told"),
     [
         ([], "the trace holds no arrival"),
-        (["1", "x"], "line 2 of the trace has 'x', expected a number of seconds"),
-        (["TIMESTAMP,A", "12"], "line 2 of the trace has '12', expected a time as"),
-        (["nan"], "line 1 of the trace has 'nan', expected a number"),
+        (["1", "x"], "line 2 of the trace has 'x'; expected a number of seconds"),
+        (["TIMESTAMP,A", "12"], "line 2 of the trace has '12'; expected a time as"),
+        (["nan"], "line 1 of the trace has 'nan'; expected a number"),
     ],
 )
 def test_what_is_no_trace(lines: list[str], told: str) -> None:

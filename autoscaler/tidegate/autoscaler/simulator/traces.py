@@ -43,7 +43,7 @@ def read_stamps(lines: Iterable[str]) -> Floats:
         elif field:
             found.append(_seconds(field, dated, number))
     if not found:
-        raise ValueError("the trace holds no arrival, expected one in a line")
+        raise ValueError("the trace holds no arrival")
     stamps = np.sort(np.array(found, np.float64))
     since: Floats = stamps - stamps[0]
     return since
@@ -83,5 +83,5 @@ def _seconds(field: str, dated: bool, number: int) -> float:
         value = float("nan")
     if not isfinite(value):
         expected = "a time as 2023-11-16 18:17:03.97" if dated else "a number of seconds"
-        raise ValueError(f"line {number} of the trace has '{field}', expected {expected}")
+        raise ValueError(f"line {number} of the trace has '{field}'; expected {expected}")
     return value
