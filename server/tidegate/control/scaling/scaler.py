@@ -26,16 +26,15 @@ from tidegate.control.scaling.record import FIELD
 from tidegate.control.scaling.scale import Scale
 from tidegate.control.scaling.settings import ScalerSettings
 from tidegate.control.services.settings import ServiceSettings
+from tidegate.control.services.shelf import REVISIONS
 from tidegate.control.services.turns import Turns
 from tidegate.protocol.errors import ResourceNotFound, ShuttingDown, TidegateError
 from tidegate.resources.actuator import RevisionId
-from tidegate.resources.document import GroupKind, Key, version_of
-from tidegate.resources.kinds import OURS
+from tidegate.resources.document import Key, version_of
 from tidegate.resources.revision import name_of
 from tidegate.resources.store import MergePatch, Store
 
 log = logging.getLogger(__name__)
-REVISIONS = GroupKind(OURS, "ServingRevision")
 
 
 class Scaler:
