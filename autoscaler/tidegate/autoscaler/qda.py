@@ -10,6 +10,7 @@ import msgspec
 
 from tidegate.autoscaler import qda_reason as reason
 from tidegate.autoscaler.arrivals import add_arrivals
+from tidegate.autoscaler.climb import add_climb
 from tidegate.autoscaler.looks import advance, counters_of, increase
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import Decision, ScalingConfig
@@ -66,7 +67,8 @@ def _learn_counters(state: QdaState, observation: Observation, config: ScalingCo
         elif rows >= 0 and batches >= 0 and busy >= 0.0:  # nothing was finished: its seconds count when it is
             after = msgspec.structs.replace(before, arrivals=after.arrivals)
     arrivals = add_arrivals(state.arrivals, count, now)
-    return msgspec.structs.replace(state, counters=after, service=service, arrivals=arrivals)
+    climb = add_climb(state.climb, arrivals)
+    return msgspec.structs.replace(state, counters=after, service=service, arrivals=arrivals, climb=climb)
 
 
 def _hold(state: QdaState, config: ScalingConfig) -> Decision[QdaState]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidegate.autoscaler.arrivals import Arrivals, begin_arrivals
+from tidegate.autoscaler.climb import Climb, begin_climb
 from tidegate.autoscaler.gaps import NO_GAPS, Ring
 from tidegate.autoscaler.headroom import Headroom
 from tidegate.autoscaler.levels import Steps
@@ -29,6 +30,7 @@ class QdaState(msgspec.Struct, frozen=True, kw_only=True):
 
     clock: Clock
     arrivals: Arrivals
+    climb: Climb
     counters: Counters | None = None
     """Of the last look with fresh counters; None before there was one."""
     service: ServiceCurve = ServiceCurve()
@@ -58,6 +60,7 @@ def begin_state(now: float, provisioned: int) -> QdaState:
     return QdaState(
         clock=Clock(now, 0.0, now),
         arrivals=begin_arrivals(now),
+        climb=begin_climb(now),
         needed=steps,
         level=provisioned,
         wanted=steps,

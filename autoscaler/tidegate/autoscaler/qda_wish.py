@@ -38,6 +38,7 @@ def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
         "fast": ahead.fast,
         "slow": ahead.slow,
         "slope": ahead.slope,
+        "far": needs.far,
         "headroom": needs.headroom.value,
         "lambda": needs.rate,
         "mu": known.mu,
