@@ -58,7 +58,8 @@ class ScalePolicy(Section):
     """qda: the queue, the service time and the SLO; kpa: Knative's law; hpa: Kubernetes' law; fixed: minReplicas."""
     preference: Fraction = 0.5
     """For qda, from 0 (cheap) to 1 (fast)."""
-    metric: Literal["concurrency", "rps", "cpu", "memory"] | None = None
+    # In KServe's order, as in inference_service: Python takes two that differ in it for one, whichever was read first.
+    metric: Literal["cpu", "memory", "concurrency", "rps"] | None = None
     """For kpa concurrency or rps, without it concurrency; for hpa cpu or memory, without it cpu."""
     target: Count | None = None
     """The metric's value per replica; without it 100 for concurrency and 80 for cpu."""
