@@ -228,6 +228,24 @@ def test_without_a_guess_it_goes_by_the_slo(batch: int) -> None:
     assert POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms["single"] == pytest.approx(0.1)
 
 
+def test_without_an_slo_it_goes_by_what_a_request_takes() -> None:
+    """First by the guess, then by what was seen; and everything else as for a service that says the same."""
+    config = msgspec.structs.replace(CONFIG, slo=None, first_per_row=0.23)
+    service = FluidService(single=0.1, replicas=3)
+    made = play(POLICY, config, service, [0, *poisson(15.0, 200)])
+    assert made[0].terms["SLO"] == pytest.approx(0.92)
+    assert made[-1].terms["SLO"] == pytest.approx(0.4, rel=0.02)
+    assert all(decision.terms["SLO"] == 4 * decision.terms["single"] for decision in made)
+
+
+@pytest.mark.parametrize("batch", [1, 32])
+def test_without_an_slo_and_a_guess_a_request_takes_50_ms(batch: int) -> None:
+    """Four of them are the SLO."""
+    config = ScalingConfig(max_batch=batch)
+    terms = POLICY.decide(1.0, QUIET, POLICY.begin(0.0, 1, config), config).terms
+    assert (terms["single"], terms["SLO"]) == (0.05, 0.2)
+
+
 def test_the_state_is_a_value_of_bounded_size() -> None:
     """It survives as JSON, in some kilobytes, and decides the same afterwards."""
     service = FluidService(replicas=3)

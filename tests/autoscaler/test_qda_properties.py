@@ -45,7 +45,7 @@ CONFIGS = st.builds(
     ),
     st.integers(0, 3),
     st.integers(1, 60),
-    st.sampled_from([0.15, 0.3, 0.72, 2.0, 6.0]),
+    st.sampled_from([None, 0.15, 0.3, 0.72, 2.0, 6.0]),
     st.floats(0.0, 1.0),
     st.sampled_from([1, 8, 64]),
     st.sampled_from([0.5, 5.0, 30.0, 100.0]),
@@ -98,9 +98,20 @@ def test_it_is_pure_and_within_bounds(past: Past) -> None:
 @settings(max_examples=60)
 @given(pasts(), st.floats(1.0, 10.0))
 def test_a_looser_slo_never_asks_for_more(past: Past, factor: float) -> None:
-    """From the same state."""
-    looser = with_config(past, lambda config: msgspec.structs.replace(config, slo=config.slo * factor))
+    """From the same state; of a service that has none, than the one it got."""
+    looser = with_config(past, lambda config: msgspec.structs.replace(config, slo=decide(past).terms["SLO"] * factor))
     assert decide(looser).replicas <= decide(past).replicas
+
+
+@settings(max_examples=60)
+@given(pasts(), st.sampled_from([None, (0.0, 1e-4), (0.02, 0.001), (0.3, 0.1)]))
+def test_an_slo_that_is_learned_is_one_like_others(past: Past, curve: tuple[float, float] | None) -> None:
+    """Four times a request, at least 50 ms; who says the same gets the same, in all that follows from it."""
+    past = past._replace(seen=msgspec.structs.replace(past.seen, curve=curve))
+    learned = decide(with_config(past, lambda config: msgspec.structs.replace(config, slo=None)))
+    slo = learned.terms["SLO"]
+    assert slo == max(4.0 * learned.terms["single"], 0.05)
+    assert decide(with_config(past, lambda config: msgspec.structs.replace(config, slo=slo))) == learned
 
 
 @settings(max_examples=60)

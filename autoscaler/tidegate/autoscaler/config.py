@@ -15,7 +15,6 @@ PolicyName = Literal["qda", "kpa", "hpa", "ray", "fixed"]
 UNBOUNDED = INT32
 """``most`` of a service with maxReplicas 0."""
 _BY_METRIC: dict[str, PolicyName] = {"concurrency": "kpa", "rps": "kpa", "cpu": "hpa", "memory": "hpa"}
-_SLO = 0.2
 _BATCH = int(Batcher.model_fields["max_batch_size"].default)
 
 
@@ -50,7 +49,7 @@ def _config(component: Mapping[str, Any], slo: Mapping[str, Any] | None, **told:
     batcher = component.get("batcher") or {}
     latency = (slo or {}).get("latency")
     return ScalingConfig(
-        slo=_SLO if latency is None else Duration(latency).seconds,
+        slo=None if latency is None else Duration(latency).seconds,
         max_batch=batcher.get("maxBatchSize") or _BATCH,
         concurrency=component.get("containerConcurrency", 0),
         **told,

@@ -21,8 +21,8 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Replicas that there are at least; 0 lets it sleep."""
     most: int = 1
     """Replicas that there are at most."""
-    slo: float = 0.2
-    """Seconds within which a request is to be answered."""
+    slo: float | None = None
+    """Of ``qda``: seconds within which a request is to be answered; None to go by the learned time of a request."""
     preference: float = 0.5
     """Of ``qda``: from 0, cheap, to 1, fast."""
     target: float | None = None
@@ -36,8 +36,8 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     first_base: float = 0.0
     """Of ``qda``: a first guess of the seconds of an execution without its rows; only read where it batches."""
     first_per_row: float | None = None
-    """Of ``qda``: a first guess of the seconds of each row, or of a request without batches; None to go by ``slo``. It
-    may be wrong by a third: 20 requests count as much as it does."""
+    """Of ``qda``: a first guess of the seconds of each row, or of a request without batches; None to go by ``slo``,
+    and without that, too, 50 ms. It may be wrong by a third: 20 requests count as much as it does."""
     first_start: float = 10.0
     """Of ``qda``: a first guess of the seconds from the order of a replica until it is ready; worth two starts."""
 

@@ -65,7 +65,7 @@ def _bought(state: QdaState, observation: Observation, config: ScalingConfig, ne
     backlog = expected(observation.waiting, rate, known.mu, observation.ready, arriving, known.start)
     if not is_late(backlog, known.mu, observation.ready + len(arriving), known.slack):
         return backlog, 0
-    return backlog, drain(backlog, rate, known.mu, config.slo)
+    return backlog, drain(backlog, rate, known.mu, known.slo)
 
 
 def _chosen(

@@ -7,7 +7,7 @@ import msgspec
 from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import ScalingConfig
 from tidegate.autoscaler.qda_state import QdaState
-from tidegate.autoscaler.service_curve import service_of
+from tidegate.autoscaler.service_curve import service_of, usual_slo
 from tidegate.autoscaler.start_time import start_of
 
 LEAST_SLACK = 0.1
@@ -18,6 +18,8 @@ LATE = 0.7
 """Of a missing replica's requests that are answered late."""
 CLEAR = 4.0
 """Seconds until a missing replica is noticed and what waits for it is answered: a look, a tick, two for the queue."""
+FIRST_SINGLE = 0.05
+"""Seconds of one request, where nobody says anything of it."""
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -29,6 +31,8 @@ class Figures(msgspec.Struct, frozen=True):
     """Requests a second that a replica answers."""
     single: float
     """Seconds that one request takes."""
+    slo: float
+    """Seconds within which a request is to be answered: what the service says, or else what is usual."""
     start: float
     """Seconds that a replica takes until it is ready."""
     slack: float
@@ -44,15 +48,17 @@ def price_of(preference: float) -> float:
 
 def figures(state: QdaState, observation: Observation, config: ScalingConfig) -> Figures:
     """What is known now, in the law's terms."""
-    price, slo = price_of(config.preference), config.slo
+    price = price_of(config.preference)
     base, per_row = observation.curve or service_of(state.service, *_first(config), config.max_batch)
+    single = base + per_row
+    slo = usual_slo(single) if config.slo is None else config.slo
     batch = batch_within(base, per_row, config.max_batch, slo * (1.0 - LEAST_SLACK) / WAITS)
     service = base + per_row * batch
     start = start_of(state.start, config.first_start)
     # Who comes while a batch is executed waits for half of it, on average, before his own.
     slack = max(slo - service * (WAITS if config.max_batch > 1 else 1.0), slo * LEAST_SLACK)
     rebuy = start + LATE * price * max(0.0, start + CLEAR - slo)
-    return Figures(price, batch / service, base + per_row, start, slack, rebuy)
+    return Figures(price, batch / service, single, slo, start, slack, rebuy)
 
 
 def batch_within(base: float, per_row: float, most: int, seconds: float) -> float:
@@ -69,4 +75,5 @@ def _first(config: ScalingConfig) -> tuple[float, float]:
     """The first guess: without one, a request takes a quarter of the SLO, half of it for the execution as such."""
     if config.first_per_row is not None:
         return config.first_base, config.first_per_row
-    return (config.slo / 8.0, config.slo / 8.0) if config.max_batch > 1 else (0.0, config.slo / 4.0)
+    single = FIRST_SINGLE if config.slo is None else config.slo / 4.0
+    return (single / 2.0, single / 2.0) if config.max_batch > 1 else (0.0, single)

@@ -43,6 +43,7 @@ def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
         "lambda": needs.rate,
         "mu": known.mu,
         "single": known.single,
+        "SLO": known.slo,
         "L": known.start,
         "W": known.slack,
         "kappa": known.price,

@@ -128,6 +128,9 @@ def _scaling(told: object, ready: object, revisions: Sequence[Document], now: fl
         )
     if reason := told.get("reason"):
         yield f"{'Scaling:':<14} {reason}"
+    if isinstance(slo := told.get("slo"), dict):
+        by = "as the service says" if slo.get("given") else "by the time of a request; the service gives none"
+        yield f"{'SLO:':<14} {slo.get('seconds')} s, {by}"
     rows: list[Sequence[object]] = [
         [name, age(change.get("time"), now), change.get("from"), change.get("to"), change.get("reason") or ""]
         for name, change in _changes(told, revisions)

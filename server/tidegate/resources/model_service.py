@@ -187,7 +187,7 @@ class ModelServiceSpec(Section):
     """What a service is to be."""
 
     slo: Slo | None = None
-    """What batches and the number of replicas aim at; without it they aim at throughput."""
+    """What batches and replicas aim at; without it batches at throughput, replicas at four times a request's time."""
     predictor: Predictor
     """The component with the model."""
     transformer: Transformer | None = None

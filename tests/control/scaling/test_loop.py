@@ -58,6 +58,22 @@ async def scaling(stage: ServiceStage, number: int = 1) -> Document:
 
 
 @in_virtual_time
+async def test_the_slo_is_told_and_whose_it_is() -> None:
+    """Four times the tenth that a request takes; and what the service says as soon as it does."""
+    stage, source = await begun(maxReplicas=8)
+    assert (await scaling(stage))["slo"] == {"seconds": 0.2, "given": False}
+    source.load(8.0)
+    await stage.settle(60)
+    source.load(0.0)
+    await stage.settle(LONG)
+    assert (await scaling(stage))["slo"] == {"seconds": pytest.approx(0.4, rel=0.05), "given": False}
+    await stage.apply(model_service("a", spec={"slo": {"latency": "90ms"}}, maxReplicas=8))
+    await stage.settle(2)
+    assert (await scaling(stage))["slo"] == (await stage.status())["scaling"]["slo"] == {"seconds": 0.09, "given": True}
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_replicas_rise_with_the_load_and_fall_after_it() -> None:
     """Ten requests a second that take a tenth each are more than one replica can do, and forty more than four."""
     stage, source = await begun(maxReplicas=8)

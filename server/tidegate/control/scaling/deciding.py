@@ -15,6 +15,7 @@ from tidegate.autoscaler.policy import Decision, ScalingConfig, within
 from tidegate.control.scaling import record as records
 from tidegate.control.scaling.fleet import Fleet, seen
 from tidegate.control.scaling.observing import failing_in, observation_of
+from tidegate.control.scaling.reckoned import slo_of
 from tidegate.control.scaling.record import Record
 from tidegate.control.scaling.scale import Scale
 from tidegate.resources.revision import timestamp
@@ -67,7 +68,7 @@ def begun(scale: Scale, wall: float) -> tuple[Known, float]:
         state = policy_of(policy).begin(now, desired, scale.scaling.config)
     reason = f"{scale.wanted} -> {desired}: what there was is kept"
     before = record or Record(policy, desired, reason, timestamp(wall))
-    record = msgspec.structs.replace(before.changed(desired, reason, wall), policy=policy)
+    record = before.changed(desired, reason, wall).of(policy)
     known = Known(scale=scale, state=state, record=record, held_until=now + HOLD)
     return ordered(known, now, None), now
 
@@ -78,8 +79,7 @@ def told(known: Known, scale: Scale, now: float, statistics: RevisionStatistics 
     policy, config = scale.scaling.policy, scale.scaling.config
     if policy != before.scaling.policy:
         state = policy_of(policy).begin(now, known.record.desired, config)
-        record = msgspec.structs.replace(known.record, policy=policy)
-        known = msgspec.structs.replace(known, state=state, record=record, held_until=now + HOLD)
+        known = msgspec.structs.replace(known, state=state, record=known.record.of(policy), held_until=now + HOLD)
     elif config.least < before.scaling.config.least or (scale.falls and not before.falls):
         known = msgspec.structs.replace(known, held_until=now + HOLD)
     return ordered(msgspec.structs.replace(known, scale=scale), now, statistics)
@@ -104,10 +104,11 @@ def decided(
     observation = observation_of(statistics, known.fleet, known.scale.wanted)
     decision = policy_of(known.scale.scaling.policy).decide(now, observation, known.state, config)
     replicas, reason, again_at = _guarded(known, now, decision, blind=observation is None)
+    record = known.record.changed(replicas, reason, wall)
     after = msgspec.structs.replace(
         known,
         state=decision.state,
-        record=known.record.changed(replicas, reason, wall),
+        record=msgspec.structs.replace(record, slo=slo_of(decision.terms, config) or record.slo),
         fleet=known.fleet if observation is None else known.fleet.told(),
     )
     times = [at for at in (decision.next_at, again_at) if at is not None]

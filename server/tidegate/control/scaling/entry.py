@@ -8,6 +8,7 @@ from typing import Protocol
 
 from tidegate.control.scaling import record as records
 from tidegate.control.scaling.deciding import Known
+from tidegate.control.scaling.reckoned import Slo
 from tidegate.control.scaling.record import Record
 from tidegate.resources.actuator import RevisionId
 from tidegate.telemetry.statistics import RevisionStatistics
@@ -65,10 +66,15 @@ class Entry:
 
     def due(self, time: float) -> bool:
         """Whether there is something to write, and it may be written now."""
-        changed = self.written is None or self.written.desired != self.known.record.desired
+        changed = self.written is None or _asked(self.written) != _asked(self.known.record)
         if self.failures:
             return time >= self.keep_at
         return changed or (self.fresh and time >= self.keep_at)
+
+
+def _asked(record: Record) -> tuple[int, Slo | None]:
+    """What of a record is written when it changes; what is learned can wait."""
+    return record.desired, record.slo if record.slo is not None and record.slo.given else None
 
 
 def read_statistics(revision: RevisionId, source: Source | None) -> RevisionStatistics | None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tidegate.autoscaler.policies import state_of
+from tidegate.control.scaling.reckoned import Slo
 from tidegate.protocol.errors import InvalidRequest
 from tidegate.resources.document import Document
 from tidegate.resources.revision import timestamp
@@ -43,6 +44,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """One sentence that begins with ``n -> m:``."""
     time: str
     """When it was decided."""
+    slo: Slo | None = None
+    """What the policy aimed at, where it aims at one."""
     history: tuple[Change, ...] = ()
     """The last changes, the newest last."""
     clock: float = 0.0
@@ -55,6 +58,10 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
         if desired != self.desired:
             history = (*history, Change(time, self.desired, desired, reason))[-REMEMBERED:]
         return msgspec.structs.replace(self, desired=desired, reason=reason, time=time, history=history)
+
+    def of(self, policy: str) -> Record:
+        """The same where it is that policy's; else without what another one reckoned with."""
+        return self if policy == self.policy else msgspec.structs.replace(self, policy=policy, slo=None)
 
 
 def read(document: Document) -> Record | None:
