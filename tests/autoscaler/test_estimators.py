@@ -1,4 +1,4 @@
-"""What is learned of a service: how long it takes, how long a start takes, how wrong forecasts are."""
+"""What is learned of a service: how long it takes, how wrong forecasts are."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tidegate.autoscaler.headroom import ENOUGH, EVERY, FIRST, MOST, REMEMBERED, Headroom, add_forecast
 from tidegate.autoscaler.service_curve import ServiceCurve, add_service, service_of, usual_slo
-from tidegate.autoscaler.start_time import StartTime, add_starts, start_of
 
 
 def test_a_wrong_first_guess_is_forgotten_in_seconds() -> None:
@@ -62,14 +61,6 @@ def test_a_service_without_an_slo_gets_one() -> None:
     """Four times a single request, at least 50 ms."""
     assert usual_slo(0.2) == pytest.approx(0.8)
     assert usual_slo(0.001) == 0.05
-
-
-def test_three_starts_outweigh_the_guess() -> None:
-    """Of a guess that is 30 % wrong about 12 % is left after three starts."""
-    known = add_starts(StartTime(), (10.0, 10.0, 10.0))
-    assert start_of(StartTime(), 13.0) == 13.0
-    assert start_of(known, 13.0) == pytest.approx(11.2, abs=0.1)
-    assert start_of(add_starts(known, (10.0,) * 30), 13.0) == pytest.approx(10.0, abs=0.35)
 
 
 def headroom_after(errors: list[float], price: float) -> float:

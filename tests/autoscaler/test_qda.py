@@ -206,6 +206,20 @@ def test_a_late_backlog_is_bought_for_and_never_dropped() -> None:
         state = later.state
 
 
+def test_a_start_that_hangs_is_bought_for() -> None:
+    """Four are on their way and enough; a minute later they are overdue, and the queue is what two replicas leave."""
+    service = FluidService(replicas=2, start=6.0)
+    state = play(POLICY, CONFIG, service, poisson(20.0, 120))[-1].state
+    now = service.now + 1.0
+    seen = msgspec.structs.replace(service.pass_second(20), waiting=5, ready=2, provisioned=6, warming=(now - 3.0,) * 4)
+    hanging = msgspec.structs.replace(seen, warming=(now - 60.0,) * 4)
+    in_time, overdue = (POLICY.decide(now, each, state, CONFIG) for each in (seen, hanging))
+    assert (in_time.terms["overdue"], in_time.terms["N_drain"]) == (0, 0)
+    assert (overdue.terms["overdue"], overdue.terms["backlog"] > in_time.terms["backlog"]) == (4, True)
+    assert overdue.replicas > in_time.replicas
+    assert "when what was ordered is ready without the 4 overdue" in overdue.reason
+
+
 def test_the_batcher_s_curve_goes_before_what_counters_say() -> None:
     """It knows each execution."""
     config = msgspec.structs.replace(CONFIG, max_batch=8)

@@ -115,12 +115,25 @@ def test_an_slo_that_is_learned_is_one_like_others(past: Past, curve: tuple[floa
 
 
 @settings(max_examples=60)
-@given(pasts(), st.integers(1, 5), st.floats(0.0, 60.0))
+@given(pasts(), st.integers(1, 5), st.one_of(st.floats(0.0, 60.0), st.floats(0.0, 1e4)))
 def test_what_was_ordered_never_raises_the_wish(past: Past, count: int, ago: float) -> None:
-    """A replica that is warming is capacity to come, whenever it was ordered."""
+    """A replica that is warming is capacity to come, or nothing where it is overdue, whenever it was ordered."""
     warming = tuple(sorted((*past.seen.warming, *(past.now - ago,) * count)))
     more = msgspec.structs.replace(past.seen, warming=warming, provisioned=past.seen.provisioned + count)
     assert decide(past._replace(seen=more)).replicas <= decide(past).replicas
+
+
+@settings(max_examples=60)
+@given(pasts(), st.integers(1, 5), st.integers(0, 500))
+def test_what_is_overdue_is_as_if_it_were_not(past: Past, count: int, waiting: int) -> None:
+    """It is told of, and is no capacity."""
+    past = past._replace(seen=msgspec.structs.replace(past.seen, waiting=waiting))
+    without = decide(past)
+    ordered = past.now - without.terms["L_overdue"] - 1.0
+    warming = (*(ordered,) * count, *past.seen.warming)
+    with_it = decide(past._replace(seen=msgspec.structs.replace(past.seen, warming=warming)))
+    assert with_it.replicas == without.replicas
+    assert with_it.terms == without.terms | {"overdue": without.terms["overdue"] + count}
 
 
 @settings(max_examples=60)

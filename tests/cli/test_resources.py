@@ -288,6 +288,7 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
             "policy": "qda",
             "reason": "2 -> 3: so",
             "slo": {"seconds": 0.812, "given": False},
+            "starts": {"usual": 9.4, "p50": 9.1, "p95": 12.5},
             "history": [{"time": "2026-01-01T00:00:00Z", "from": 2, "to": 3, "reason": "2 -> 3: so"}],
         },
     )
@@ -303,6 +304,7 @@ def test_describe_tells_all(server: Administered, told: Told) -> None:
     assert "\n      storageUri: models:/iris\n" in text
     assert "\n  2          100%      True    bbbbbbbbbbbb" in text
     assert "\nReplicas:      2 ready of 3 (qda)\nScaling:       2 -> 3: so\nSLO:           0.812 s, by the time" in text
+    assert "\nStarts:        9.4 s, half of the last within 9.1 s, 95 % within 12.5 s\n" in text
     assert "\nChanges of replicas:\n" in text
     assert "2      3    2 -> 3: so\n" in text
     assert "\n  Ready   True" in text

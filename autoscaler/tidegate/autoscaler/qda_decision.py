@@ -34,8 +34,8 @@ def decide_fresh(state: QdaState, observation: Observation, config: ScalingConfi
     wanted = seen(state.wanted, max(needs.base, pre_warmed.level), now)
     wanted = tuple(step for step in wanted if step[1] > now - HOLD)
     recent = highest_since(wanted, now - HOLD)
-    backlog, drained = _bought(state, observation, config, needs)
-    wish = Wish(needs.base, recent, kept, pre_warmed, prices.rebuy, backlog, drained)
+    backlog, drained, overdue = _bought(state, observation, needs)
+    wish = Wish(needs.base, recent, kept, pre_warmed, prices.rebuy, backlog, drained, overdue)
     replicas, said = _chosen(state, observation, config, needs, wish)
     # Gaps count from the next look on, so that a level which is back does not change what others are worth now.
     gaps = gaps_ended(state.gaps, state.needed, state.level, needs.level, now)
@@ -58,14 +58,16 @@ def _prices(needs: Needs, now: float) -> Prices:
     return Prices(needs.figures.rebuy, needs.figures.start, now)
 
 
-def _bought(state: QdaState, observation: Observation, config: ScalingConfig, needs: Needs) -> tuple[float, int]:
-    """The backlog to come, and the replicas for it if it is late."""
+def _bought(state: QdaState, observation: Observation, needs: Needs) -> tuple[float, int, int]:
+    """The backlog to come, the replicas for it if it is late, and how many are overdue: those are not on their way."""
     known, rate, passed = needs.figures, needs.ahead.fast, state.clock.at - state.clock.shift
-    arriving = [min(max(order + known.start - passed, 0.0), known.start) for order in observation.warming]
+    coming = [order for order in observation.warming if passed - order < known.overdue]
+    arriving = [min(max(order + known.start - passed, 0.0), known.start) for order in coming]
+    overdue = len(observation.warming) - len(coming)
     backlog = expected(observation.waiting, rate, known.mu, observation.ready, arriving, known.start)
     if not is_late(backlog, known.mu, observation.ready + len(arriving), known.slack):
-        return backlog, 0
-    return backlog, drain(backlog, rate, known.mu, known.slo)
+        return backlog, 0, overdue
+    return backlog, drain(backlog, rate, known.mu, known.slo), overdue
 
 
 def _chosen(
@@ -87,7 +89,7 @@ def _chosen(
 def _said(observation: Observation, needs: Needs, wish: Wish) -> str:
     """Which part wants the most, and its numbers."""
     if wish.drain > wish.hold:
-        return reason.backlog(observation.waiting, wish.backlog, needs.figures.start)
+        return reason.backlog(observation.waiting, wish.backlog, needs.figures.start, wish.overdue)
     if wish.base == wish.hold:
         return reason.base(needs.ahead.rate, needs.figures.mu, needs.headroom.value)
     if wish.pre_warmed.level == wish.hold > wish.kept.level:

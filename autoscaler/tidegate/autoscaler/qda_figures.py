@@ -8,7 +8,7 @@ from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import ScalingConfig
 from tidegate.autoscaler.qda_state import QdaState
 from tidegate.autoscaler.service_curve import service_of, usual_slo
-from tidegate.autoscaler.start_time import start_of
+from tidegate.autoscaler.start_time import overdue_after, quantiles_of, start_of
 
 LEAST_SLACK = 0.1
 """Of the SLO that is always taken as left for waiting."""
@@ -35,6 +35,10 @@ class Figures(msgspec.Struct, frozen=True):
     """Seconds within which a request is to be answered: what the service says, or else what is usual."""
     start: float
     """Seconds that a replica takes until it is ready."""
+    start_quantiles: tuple[float, float] | None
+    """Within which half of the last starts were over, and 95 %; None before there was one."""
+    overdue: float
+    """Seconds after its order from which a replica that is not ready is not reckoned with."""
     slack: float
     """Seconds that a request may wait."""
     rebuy: float
@@ -58,7 +62,17 @@ def figures(state: QdaState, observation: Observation, config: ScalingConfig) ->
     # Who comes while a batch is executed waits for half of it, on average, before his own.
     slack = max(slo - service * (WAITS if config.max_batch > 1 else 1.0), slo * LEAST_SLACK)
     rebuy = start + LATE * price * max(0.0, start + CLEAR - slo)
-    return Figures(price, batch / service, single, slo, start, slack, rebuy)
+    return Figures(
+        price=price,
+        mu=batch / service,
+        single=single,
+        slo=slo,
+        start=start,
+        start_quantiles=quantiles_of(state.start),
+        overdue=overdue_after(state.start, config.first_start),
+        slack=slack,
+        rebuy=rebuy,
+    )
 
 
 def batch_within(base: float, per_row: float, most: int, seconds: float) -> float:

@@ -30,10 +30,11 @@ def absent(what: str, level: Absent, rebuy: float) -> str:
     )
 
 
-def backlog(waiting: int, expected_waiting: float, start: float) -> str:
+def backlog(waiting: int, expected_waiting: float, start: float, overdue: int) -> str:
+    without = f" without the {overdue} overdue" if overdue else ""
     return (
-        f"{waiting} waiting, and {expected_waiting:.0f} will be in {start:.0f} s, when what was ordered is ready; "
-        "as many as answer them within the SLO"
+        f"{waiting} waiting, and {expected_waiting:.0f} will be in {start:.0f} s, when what was ordered is ready"
+        f"{without}; as many as answer them within the SLO"
     )
 
 

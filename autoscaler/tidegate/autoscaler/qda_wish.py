@@ -23,6 +23,8 @@ class Wish(msgspec.Struct, frozen=True):
     """Requests that will wait when what was ordered is there."""
     drain: int
     """For the backlog; 0 where it is not late."""
+    overdue: int
+    """Replicas that were ordered so long ago that they are not reckoned with."""
 
     @property
     def hold(self) -> int:
@@ -33,7 +35,8 @@ class Wish(msgspec.Struct, frozen=True):
 def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
     """As docs/autoscaling.md names them."""
     known, ahead = needs.figures, needs.ahead
-    return {
+    half, most = known.start_quantiles or (None, None)
+    told: dict[str, float | None] = {
         "forecast": ahead.rate,
         "fast": ahead.fast,
         "slow": ahead.slow,
@@ -45,6 +48,9 @@ def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
         "single": known.single,
         "SLO": known.slo,
         "L": known.start,
+        "L_p50": half,
+        "L_p95": most,
+        "L_overdue": known.overdue,
         "W": known.slack,
         "kappa": known.price,
         "C": wish.rebuy,
@@ -55,5 +61,7 @@ def terms_of(needs: Needs, wish: Wish) -> dict[str, float]:
         "N_prewarm": wish.pre_warmed.level,
         "N_hold": wish.hold,
         "N_drain": wish.drain,
+        "overdue": wish.overdue,
         "backlog": wish.backlog,
     }
+    return {name: value for name, value in told.items() if value is not None}

@@ -128,15 +128,28 @@ def _scaling(told: object, ready: object, revisions: Sequence[Document], now: fl
         )
     if reason := told.get("reason"):
         yield f"{'Scaling:':<14} {reason}"
-    if isinstance(slo := told.get("slo"), dict):
-        by = "as the service says" if slo.get("given") else "by the time of a request; the service gives none"
-        yield f"{'SLO:':<14} {slo.get('seconds')} s, {by}"
+    yield from _pairs(("SLO", _slo(told.get("slo"))), ("Starts", _starts(told.get("starts"))))
     rows: list[Sequence[object]] = [
         [name, age(change.get("time"), now), change.get("from"), change.get("to"), change.get("reason") or ""]
         for name, change in _changes(told, revisions)
     ]
     if rows:
         yield from ("Changes of replicas:", *_indented(lines_of(("REVISION", "AGE", "FROM", "TO", "REASON"), rows)))
+
+
+def _slo(told: object) -> str | None:
+    if not isinstance(told, dict):
+        return None
+    by = "as the service says" if told.get("given") else "by the time of a request; the service gives none"
+    return f"{told.get('seconds')} s, {by}"
+
+
+def _starts(told: object) -> str | None:
+    if not isinstance(told, dict):
+        return None
+    if "p50" not in told:
+        return f"{told.get('usual')} s, a first guess"
+    return f"{told.get('usual')} s, half of the last within {told['p50']} s, 95 % within {told.get('p95')} s"
 
 
 def _changes(told: Document, revisions: Sequence[Document]) -> Iterator[tuple[str, Document]]:

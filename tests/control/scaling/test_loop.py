@@ -74,6 +74,23 @@ async def test_the_slo_is_told_and_whose_it_is() -> None:
 
 
 @in_virtual_time
+async def test_how_long_starts_take_is_told_and_outlives_the_server() -> None:
+    """A guess, then quantiles; the next server goes on with them."""
+    stage, source = await begun(maxReplicas=8)
+    assert (await scaling(stage))["starts"] == {"usual": 10.0}
+    source.load(40.0)
+    await stage.settle(60)
+    source.load(0.0)
+    await stage.settle(LONG)
+    told = (await scaling(stage))["starts"]
+    assert 0.0 <= told["p50"] <= told["p95"] < told["usual"] < 10.0
+    await stage.restart()
+    await stage.settle(LONG)
+    assert (await scaling(stage))["starts"] == told
+    await stage.stop()
+
+
+@in_virtual_time
 async def test_replicas_rise_with_the_load_and_fall_after_it() -> None:
     """Ten requests a second that take a tenth each are more than one replica can do, and forty more than four."""
     stage, source = await begun(maxReplicas=8)

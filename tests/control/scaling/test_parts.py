@@ -15,7 +15,7 @@ from tidegate.control.scaling import record as records
 from tidegate.control.scaling.deciding import begun, told
 from tidegate.control.scaling.fleet import Fleet, pause, seen
 from tidegate.control.scaling.observing import failing_in, observation_of
-from tidegate.control.scaling.reckoned import Slo
+from tidegate.control.scaling.reckoned import Slo, Starts
 from tidegate.control.scaling.record import REMEMBERED, Record
 from tidegate.control.scaling.scale import Scale, scaling_of
 from tidegate.control.scaling.settings import ScalerSettings
@@ -83,7 +83,14 @@ def test_what_is_kept_is_read_again(policy: str) -> None:
     assert records.unpack(policy, records.pack(state)) == state
     memory = records.pack(state)
     record = Record(
-        policy, 3, "3 -> 3: so", "2026-01-01T00:00:00Z", Slo(0.812, given=False), clock=100.0, memory=memory
+        policy,
+        3,
+        "3 -> 3: so",
+        "2026-01-01T00:00:00Z",
+        Slo(0.812, given=False),
+        Starts(9.0),
+        clock=100.0,
+        memory=memory,
     )
     assert records.read(records.write(record)) == record
     for memory in ("", "!", "AAAA", records.pack(Fleet(ready=3))[:-8]):
@@ -100,8 +107,8 @@ def test_a_number_that_somebody_wrote(told: object, desired: int | None) -> None
 
 def test_another_policy_did_not_reckon_so() -> None:
     """What one aimed at is not told of the next."""
-    record = Record("qda", 3, "3 -> 3: so", "", Slo(0.2, given=True))
-    assert record.of("qda") == record
+    record = Record("qda", 3, "3 -> 3: so", "", Slo(0.2, given=True), Starts(9.0, 8.0, 12.0))
+    assert record.of("qda") == record.reckoned(None, None) == record
     assert record.of("kpa") == Record("kpa", 3, "3 -> 3: so", "")
 
 

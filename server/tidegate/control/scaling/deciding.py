@@ -15,7 +15,7 @@ from tidegate.autoscaler.policy import Decision, ScalingConfig, within
 from tidegate.control.scaling import record as records
 from tidegate.control.scaling.fleet import Fleet, seen
 from tidegate.control.scaling.observing import failing_in, observation_of
-from tidegate.control.scaling.reckoned import slo_of
+from tidegate.control.scaling.reckoned import slo_of, starts_of
 from tidegate.control.scaling.record import Record
 from tidegate.control.scaling.scale import Scale
 from tidegate.resources.revision import timestamp
@@ -108,7 +108,7 @@ def decided(
     after = msgspec.structs.replace(
         known,
         state=decision.state,
-        record=msgspec.structs.replace(record, slo=slo_of(decision.terms, config) or record.slo),
+        record=record.reckoned(slo_of(decision.terms, config), starts_of(decision.terms)),
         fleet=known.fleet if observation is None else known.fleet.told(),
     )
     times = [at for at in (decision.next_at, again_at) if at is not None]

@@ -20,6 +20,25 @@ class Slo(msgspec.Struct, frozen=True):
     """Whether the service says it; else it follows the learned time of a request."""
 
 
+class Starts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How long replicas take from their order until they are ready, in seconds."""
+
+    usual: float
+    """What is reckoned with: the mean, which forgets, and first a guess."""
+    p50: float | None = None
+    """Within which half of the last starts were over; None before there was one."""
+    p95: float | None = None
+    """Within which 95 % were."""
+
+
+def starts_of(terms: Mapping[str, float]) -> Starts | None:
+    """The starts that a decision reckoned with, by its terms; None where they have none."""
+    usual, p50, p95 = (terms.get(name) for name in ("L", "L_p50", "L_p95"))
+    if usual is None:
+        return None
+    return Starts(round(usual, _DIGITS), p50, p95)
+
+
 def slo_of(terms: Mapping[str, float], config: ScalingConfig) -> Slo | None:
     """The SLO that a decision was made for, by its terms; None where they have none."""
     if "SLO" not in terms:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tidegate.autoscaler.policies import state_of
-from tidegate.control.scaling.reckoned import Slo
+from tidegate.control.scaling.reckoned import Slo, Starts
 from tidegate.protocol.errors import InvalidRequest
 from tidegate.resources.document import Document
 from tidegate.resources.revision import timestamp
@@ -46,6 +46,8 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
     """When it was decided."""
     slo: Slo | None = None
     """What the policy aimed at, where it aims at one."""
+    starts: Starts | None = None
+    """What the policy took for the time of a start, where it learns that."""
     history: tuple[Change, ...] = ()
     """The last changes, the newest last."""
     clock: float = 0.0
@@ -61,7 +63,11 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def of(self, policy: str) -> Record:
         """The same where it is that policy's; else without what another one reckoned with."""
-        return self if policy == self.policy else msgspec.structs.replace(self, policy=policy, slo=None)
+        return self if policy == self.policy else msgspec.structs.replace(self, policy=policy, slo=None, starts=None)
+
+    def reckoned(self, slo: Slo | None, starts: Starts | None) -> Record:
+        """By these; what is None stays as it was, for a look that tells nothing changes nothing."""
+        return msgspec.structs.replace(self, slo=slo or self.slo, starts=starts or self.starts)
 
 
 def read(document: Document) -> Record | None:

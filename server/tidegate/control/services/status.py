@@ -25,6 +25,8 @@ from tidegate.resources.rules_kserve import mode_of
 
 MOST = 1024
 """Characters of a message in a condition."""
+_OF_RECORD = ("policy", "reason", "time", "slo", "starts")
+"""Of what is kept of a revision's scaling, what its service tells."""
 
 
 def status_of(picture: Picture, settings: ServiceSettings) -> Document:
@@ -199,14 +201,14 @@ def _traffic(picture: Picture) -> list[Document]:
 
 
 def _scaling(picture: Picture) -> Document:
-    """Replicas of what has the traffic: ``desired``, beside ``replicas``, which are ready; and why so many, and for
-    which SLO, where that was decided, of the revision that has most of it."""
+    """Replicas of what has the traffic: ``desired``, beside ``replicas``, which are ready; and why so many, and by
+    what, where that was decided, of the revision that has most of it."""
     shares = {share.revision: share.percent for share in picture.book.shares if share.percent}
     counted = shares or {n: 100 for n in (picture.newest.get(STABLE, 0),) if n}
     told: Document = {"desired": sum(picture.replicas.get(number, 0) for number in counted)}
     if (main := max(counted, key=lambda number: counted[number], default=0)) in picture.scaled:
         record = picture.scaled[main]
-        told |= {name: record[name] for name in ("policy", "reason", "time", "slo") if name in record}
+        told |= {name: record[name] for name in _OF_RECORD if name in record}
     return told
 
 
