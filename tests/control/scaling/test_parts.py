@@ -19,6 +19,8 @@ from tidegate.control.scaling.reckoned import Slo, Starts
 from tidegate.control.scaling.record import REMEMBERED, Record
 from tidegate.control.scaling.scale import Scale, scaling_of
 from tidegate.control.scaling.settings import ScalerSettings
+from tidegate.control.services.running import Size
+from tidegate.control.services.scaling import scales_of
 from tidegate.resources.actuator import RevisionId
 from tidegate.testing.figures import BUSY
 
@@ -110,6 +112,22 @@ def test_another_policy_did_not_reckon_so() -> None:
     record = Record("qda", 3, "3 -> 3: so", "", Slo(0.2, given=True), Starts(9.0, 8.0, 12.0))
     assert record.of("qda") == record.reckoned(None, None) == record
     assert record.of("kpa") == Record("kpa", 3, "3 -> 3: so", "")
+
+
+def test_a_new_revision_guesses_what_the_ones_before_it_took() -> None:
+    """By the last of them that has seen a start, and none after it."""
+    scaling = scaling_of({"maxReplicas": 4}, None)
+    assert scaling is not None
+    told: list[Starts | None] = [Starts(30.0, 29.0, 40.0), Starts(20.0, 19.0, 25.0), Starts(10.0), None, None]
+    revisions = []
+    for number, starts in enumerate(told, 1):
+        metadata = {"name": f"iris-{number:05}", "namespace": "default", "uid": "u", "resourceVersion": "1"}
+        status = {"scaling": records.write(Record("qda", 1, "", "", starts=starts))}
+        revisions.append(
+            {"apiVersion": "tidegate.dev/v1", "kind": "ServingRevision", "metadata": metadata, "status": status}
+        )
+    scales = scales_of({number: Size(1, scaling) for number in range(1, 6)}, revisions, {})
+    assert [scale.scaling.config.first_start for scale in scales] == [10.0, 30.0, 20.0, 20.0, 20.0]
 
 
 def test_the_history_is_bounded() -> None:

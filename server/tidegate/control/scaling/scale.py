@@ -32,6 +32,12 @@ class Scaling(msgspec.Struct, frozen=True):
     def with_bounds(self, least: int, most: int) -> Scaling:
         return Scaling(self.policy, msgspec.structs.replace(self.config, least=least, most=most))
 
+    def guessing(self, start: float | None) -> Scaling:
+        """The same, with so many seconds for the first guess of a start; None leaves the usual one."""
+        if start is None:
+            return self
+        return Scaling(self.policy, msgspec.structs.replace(self.config, first_start=start))
+
 
 def scaling_of(component: Mapping[str, Any], slo: Mapping[str, Any] | None) -> Scaling | None:
     """How a component scales; None where the number of its replicas is fixed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tidegate.control.scaling.record import FIELD, desired_in
+from tidegate.control.scaling.record import read as read_record
 from tidegate.control.scaling.scale import Scale
 from tidegate.control.services.revision import service_of
 from tidegate.control.services.running import Size
@@ -38,7 +39,7 @@ def scales_of(
         Scale(
             revision=_id(kept[number]),
             uid=kept[number]["metadata"]["uid"],
-            scaling=size.scaling,
+            scaling=size.scaling.guessing(_start_before(kept, number)),
             wanted=size.replicas,
             ready=standings[number].ready if number in standings else 0,
             asleep=number in standings and standings[number].asleep,
@@ -49,6 +50,15 @@ def scales_of(
         for number, size in sizes.items()
         if size.scaling is not None and number in kept
     )
+
+
+def _start_before(kept: Mapping[int, Document], number: int) -> float | None:
+    """What starts of the last revision before this one took that had any, in seconds: the first guess of its own."""
+    for before in sorted((each for each in kept if each < number), reverse=True):
+        record = read_record(part(kept[before], "status", FIELD))
+        if record is not None and record.starts is not None and record.starts.p50 is not None:
+            return record.starts.usual
+    return None
 
 
 def _number(document: Document) -> int:
