@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from tidegate.autoscaler.config import UNBOUNDED, config_of
+from tidegate.autoscaler.config import UNBOUNDED, PolicyName, config_of
+from tidegate.autoscaler.policies import NAMES
 from tidegate.autoscaler.policy import ScalingConfig
 from tidegate.protocol.errors import InvalidRequest
 from tidegate.resources.decode import decode, encode
 from tidegate.resources.inference_service import InferenceService
+from tidegate.resources.model_service import ScalePolicy
 from tidegate.resources.translate import translate
 
 OPEN: dict[str, Any] = {"most": UNBOUNDED, "max_batch": 32}
@@ -34,6 +36,12 @@ OPEN: dict[str, Any] = {"most": UNBOUNDED, "max_batch": 32}
         ),
         ({"scalePolicy": {"name": "kpa", "target": 0}}, "kpa", ScalingConfig(metric="concurrency", **OPEN)),
         ({"scalePolicy": {"name": "hpa"}}, "hpa", ScalingConfig(metric="cpu", **OPEN)),
+        ({"scalePolicy": {"name": "ray"}}, "ray", ScalingConfig(**OPEN)),
+        (
+            {"scalePolicy": {"name": "ray", "metric": "concurrency", "target": 3}},
+            "ray",
+            ScalingConfig(metric="concurrency", target=3.0, **OPEN),
+        ),
         (
             {"scalePolicy": {"name": "hpa", "metric": "cpu", "target": 60, "metricType": "Utilization"}},
             "hpa",
@@ -58,6 +66,11 @@ def test_what_a_component_says(component: dict[str, Any], name: str, config: Sca
 def test_the_slo(latency: str, seconds: float) -> None:
     """As it stands in a manifest that was decoded."""
     assert config_of({}, {"latency": latency})[1].slo == seconds
+
+
+def test_the_schema_has_every_policy() -> None:
+    """A manifest can name what can decide, and nothing else."""
+    assert get_args(ScalePolicy.model_fields["name"].annotation) == NAMES == get_args(PolicyName)
 
 
 def test_a_manifest_of_ours() -> None:

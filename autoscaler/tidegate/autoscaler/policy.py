@@ -28,7 +28,7 @@ class ScalingConfig(msgspec.Struct, frozen=True, kw_only=True):
     target: float | None = None
     """Of the others: what one replica is to have, in the policy's own unit; None for its default."""
     metric: Metric | None = None
-    """Of ``kpa`` and ``hpa``: what ``target`` is of; None for the policy's own."""
+    """Of ``kpa`` and ``hpa``, for ``ray`` has one: what ``target`` is of; None for the policy's own."""
     concurrency: int = 0
     """Of ``kpa``: requests that one replica takes at a time, as its container says; 0 for no bound."""
     max_batch: int = 1

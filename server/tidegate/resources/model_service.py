@@ -54,15 +54,16 @@ class Model(ContainerFields):
 class ScalePolicy(Section):
     """What decides the number of replicas between minReplicas and maxReplicas."""
 
-    name: Literal["qda", "kpa", "hpa", "fixed"] = "qda"
-    """qda: the queue, the service time and the SLO; kpa: Knative's law; hpa: Kubernetes' law; fixed: minReplicas."""
+    name: Literal["qda", "kpa", "hpa", "ray", "fixed"] = "qda"
+    """qda: the queue, the service time and the SLO; kpa: Knative's law; hpa: Kubernetes'; ray: Ray Serve's; fixed:
+    minReplicas."""
     preference: Fraction = 0.5
     """For qda, from 0 (cheap) to 1 (fast)."""
     # In KServe's order, as in inference_service: Python takes two that differ in it for one, whichever was read first.
     metric: Literal["cpu", "memory", "concurrency", "rps"] | None = None
-    """For kpa concurrency or rps, without it concurrency; for hpa cpu or memory, without it cpu."""
+    """For kpa concurrency (without it) or rps; for hpa cpu (without it) or memory; for ray concurrency."""
     target: Count | None = None
-    """The metric's value per replica; without it 100 for concurrency and 80 for cpu."""
+    """The metric's value per replica; without it 100 for concurrency (ray: 2), 200 for rps and 80 for cpu."""
     metric_type: Literal["Utilization", "AverageValue"] | None = None
     """For hpa, how the target is meant; without it Utilization."""
 

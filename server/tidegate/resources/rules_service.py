@@ -23,7 +23,7 @@ from tidegate.resources.parts import (
 from tidegate.resources.scalars import Duration, Span
 
 MAX_NAME = 63 - len("-transformer")
-_METRICS = {"kpa": ("concurrency", "rps"), "hpa": ("cpu", "memory"), "qda": (), "fixed": ()}
+_METRICS = {"kpa": ("concurrency", "rps"), "hpa": ("cpu", "memory"), "ray": ("concurrency",), "qda": (), "fixed": ()}
 
 
 def name_length(document: Part) -> Iterator[Fault]:

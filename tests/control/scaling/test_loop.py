@@ -135,11 +135,11 @@ async def test_a_service_of_no_least_replicas_sleeps_and_wakes_by_its_load() -> 
     await stage.stop()
 
 
-@pytest.mark.parametrize("policy", ["qda", "kpa", "hpa"])
+@pytest.mark.parametrize("policy", ["qda", "kpa", "hpa", "ray"])
 @in_virtual_time
 async def test_bounds_hold_at_once(policy: str) -> None:
     """Whatever the policy would have, and when the bounds change, too."""
-    target = {"qda": {}, "kpa": {"target": 1}, "hpa": {"target": 50}}[policy]
+    target = {"qda": {}, "kpa": {"target": 1}, "hpa": {"target": 50}, "ray": {"target": 1}}[policy]
     stage, source = await begun(minReplicas=2, maxReplicas=3, scalePolicy={"name": policy, **target})
     assert stage.running() == {1: 2}
     source.load(200.0)

@@ -18,7 +18,7 @@ from tidegate.testing.services import REVISION, ServiceStage, model_service, rev
 
 LEAST, MOST = 1, 6
 QUIET = 1500.0
-POLICIES: dict[str, dict[str, Any]] = {"qda": {}, "kpa": {"target": 1}, "hpa": {"target": 60}}
+POLICIES: dict[str, dict[str, Any]] = {"qda": {}, "kpa": {"target": 1}, "hpa": {"target": 60}, "ray": {"target": 1}}
 
 RATES = st.floats(0.0, 80.0).map(lambda rate: round(rate, 1))
 STEPS = st.one_of(
