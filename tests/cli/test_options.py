@@ -9,15 +9,20 @@ import pytest
 from cyclopts import App, CycloptsError
 from msgspec import structs
 
+from tidegate.app.golden import GoldenSettings
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
 from tidegate.cli.failure import Failure
+from tidegate.cli.kept import DEFAULT_GOLDEN, DEFAULT_STATE, DEFAULT_TOLD
 from tidegate.cli.options import DEFAULTS, Options
 from tidegate.cli.serve import named_values, settings_of
 from tidegate.cli.values import parse_padding, parse_size, parse_weight, show_size
+from tidegate.control.notifications.settings import NotificationSettings
+from tidegate.control.store.settings import StoreSettings
 from tidegate.gateway.caller import CallerSettings
 from tidegate.gateway.grpc.settings import GrpcSettings
 from tidegate.gateway.http.settings import HttpSettings
+from tidegate.gateway.shadow_settings import ShadowSettings
 from tidegate.protocol.limits import DEFAULT_LIMITS, Limits
 from tidegate.replicas.settings import ReplicaSettings
 from tidegate.storage.cache import CacheSettings
@@ -72,9 +77,45 @@ def test_without_options_the_settings_are_their_own_defaults() -> None:
     assert settings.replica == ReplicaSettings()
     assert settings.batching == BatchSettings()
     assert settings.gateway.caller == CallerSettings()
+    assert settings.gateway.shadow == ShadowSettings()
+    assert settings.golden == GoldenSettings()
+    assert settings.notifications == NotificationSettings()
+    assert settings.store == StoreSettings()
     assert settings.gateway.limits == DEFAULT_LIMITS
     assert (settings.admin.http.host, settings.admin.http.port) == ("127.0.0.1", 8082)
     assert (settings.status.host, settings.status.port) == ("127.0.0.1", 8083)
+
+
+def test_every_bound_of_the_state_is_an_option() -> None:
+    """And of notifications and golden requests; each option says its own field and no other."""
+    told: dict[str, float] = {}
+    words = []
+    for group in (DEFAULT_GOLDEN, DEFAULT_TOLD, DEFAULT_STATE):
+        for number, field in enumerate(fields(group), 1):
+            told[field.name] = getattr(group, field.name) + number
+            words += [f"--{field.name.replace('_', '-')}", str(told[field.name])]
+    settings = settings_of(parsed(*words))
+    values = [
+        getattr(each, name)
+        for each in (settings.golden, settings.notifications, settings.store)
+        for name in each.__struct_fields__
+        if name not in ("secrets", "outgoing")
+    ]
+    assert sorted(values) == sorted(told.values())
+    assert settings.golden.timeout == told["golden_timeout"]
+    assert settings.notifications.longest_wish == told["notification_longest_wish"]
+    assert settings.store.max_document == told["max_resource_bytes"]
+    assert settings.store.max_delivery_age == told["max_delivery_age"]
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["golden-bytes", "notification-first-pause", "max-resource-bytes", "max-event-age", "shadow-copy-bytes"],
+)
+def test_a_bound_that_leaves_nothing_names_its_option(option: str) -> None:
+    """Not the field that it becomes."""
+    with pytest.raises(Failure, match=f"^--{option} is 0"):
+        settings_of(parsed(f"--{option}", "0"))
 
 
 def test_what_was_given_is_known() -> None:

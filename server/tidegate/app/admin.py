@@ -18,6 +18,7 @@ from tidegate.control.api.logs import LogSource
 from tidegate.control.api.own import ChannelTrial
 from tidegate.control.api.settings import ApiSettings
 from tidegate.control.api.writing import Writer
+from tidegate.control.store.settings import StoreSettings
 from tidegate.gateway.address import is_loopback
 from tidegate.gateway.http.infer_route import refusal
 from tidegate.gateway.http.listener import HttpListener
@@ -108,8 +109,10 @@ def admin_server(
     authenticator: Authenticator | None = None,
     logs: LogSource | None = None,
     trial: ChannelTrial | None = None,
+    bounds: StoreSettings | None = None,
 ) -> AdminServer:
     """An admin port over a store, whose files lie in the directory ``state``; without one nothing is audited.
+    ``bounds`` are the store's.
 
     With an ``authenticator`` everybody shows a token, over TLS: kubectl keeps tokens back otherwise. Only where
     there is no place to keep a certificate, and nobody but this machine's users, they are shown over plain HTTP.
@@ -139,7 +142,9 @@ def admin_server(
             f"address for --admin-host"
         )
     audit = AuditLog(state, settings.audit) if state else None
-    api = ResourceApi(store, settings.api, door=door, audit=audit, logs=logs, trial=trial, version=version)
+    api = ResourceApi(
+        store, settings.api, door=door, audit=audit, logs=logs, trial=trial, bounds=bounds, version=version
+    )
     return AdminServer(api, audit, settings, certificate)
 
 

@@ -70,6 +70,7 @@ class ControlPlane:
             self.actuator.workload,
             resolving.trust,
             settings.identity.outgoing,
+            settings.golden,
             sign=Signer(self.notifications.secrets),
         )
         self.asleep = 0
@@ -87,7 +88,7 @@ class ControlPlane:
             StateUnusable: another process has it, or it is not ours to read.
             StateUnavailable: the disk does not let us.
         """
-        self._store = await SqliteStore.open(self._settings.state_directory)
+        self._store = await SqliteStore.open(self._settings.state_directory, self._settings.store)
         self.notifications.open(self._store)
         return self._store
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from tidegate.app.settings import ServeSettings
 from tidegate.control.notifications.courier import Courier
 from tidegate.control.notifications.secrets import DirectorySecrets
 from tidegate.control.notifications.sender import Sender
-from tidegate.control.notifications.settings import NotificationSettings
 from tidegate.control.notifications.trial import Trial
 from tidegate.resources.store import Store
 from tidegate.telemetry.metrics import Metrics
@@ -16,7 +17,9 @@ class Notifications:
     """From ``open`` to ``stop``. What ends a server before ``open`` may stop it, too."""
 
     def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
-        self._settings = NotificationSettings(secrets=settings.secrets, outgoing=settings.identity.outgoing)
+        self._settings = msgspec.structs.replace(
+            settings.notifications, secrets=settings.secrets, outgoing=settings.identity.outgoing
+        )
         self._metrics = metrics
         self.secrets = DirectorySecrets(settings.secrets)
         """What manifests name by ``secretRef``."""

@@ -151,6 +151,7 @@ class Server:
             authenticator=self._recognition.authenticator,
             logs=self._services.actuator,
             trial=self._services.notifications.trial,
+            bounds=settings.store,
         )
         warnings = await write(await self._admin.writer(), settings.manifests)
         await self._services.route()

@@ -9,9 +9,12 @@ from tempfile import gettempdir
 import msgspec
 
 from tidegate.app.admin import AdminSettings
+from tidegate.app.golden import GoldenSettings
 from tidegate.app.manifests import TypedManifest
 from tidegate.batching.settings import BatchSettings
 from tidegate.control.activation import ActivationSettings
+from tidegate.control.notifications.settings import NotificationSettings
+from tidegate.control.store.settings import StoreSettings
 from tidegate.control.watch import WatchSettings
 from tidegate.gateway.dataplane import GatewaySettings
 from tidegate.gateway.grpc.settings import GrpcSettings
@@ -79,6 +82,12 @@ class ServeSettings(msgspec.Struct, frozen=True):
     """Directories whose models may be of formats that can execute code, also where a manifest names them."""
     secrets: Path | None = None
     """Where the secrets are that manifests name; None for none."""
+    golden: GoldenSettings = GoldenSettings()
+    """What requests with known answers may take."""
+    notifications: NotificationSettings = NotificationSettings()
+    """How notifications are sent; ``secrets`` and ``identity.outgoing`` say whereto."""
+    store: StoreSettings = StoreSettings()
+    """What the state keeps."""
     keep_previous: float = 600.0
     """Seconds that the replicas of a revision go on running after the next one has taken over."""
     downloads_at_once: int = 2

@@ -18,13 +18,12 @@ from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
 from tidegate.cli.access import ENCRYPTION, IDENTITIES, Encryption, Identities
 from tidegate.cli.group import Given, Seconds
+from tidegate.cli.kept import DEFAULT_GOLDEN, DEFAULT_STATE, DEFAULT_TOLD, Golden, Positive, Size, State, Told
 from tidegate.cli.values import (
     check_seconds,
     parse_padding,
-    parse_size,
     parse_sizes,
     parse_weight,
-    show_size,
 )
 from tidegate.control.activation import ActivationSettings
 from tidegate.control.services.settings import ServiceSettings
@@ -63,10 +62,6 @@ def overlay(settings: S, *groups: object) -> S:
     return msgspec.structs.replace(settings, **told)
 
 
-def _convert_size(_: type, tokens: Sequence[Token]) -> int:
-    return parse_size(tokens[0].value)
-
-
 def _each(tokens: Sequence[Token], parse: Callable[[str], T]) -> Iterator[tuple[Token, T]]:
     for token in tokens:
         try:
@@ -94,9 +89,7 @@ def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float
 
 WholeSeconds = Annotated[int, Parameter(validator=check_seconds)]
 Count = Annotated[int, Parameter(validator=Number(gte=0))]
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Rows = Annotated[int, Parameter(validator=Number(gte=1), metavar="ROWS")]
-Size = Annotated[int, Parameter(converter=_convert_size, show_default=show_size, metavar="SIZE")]
 RowSizes = Annotated[
     tuple[int, ...],
     Parameter(
@@ -406,6 +399,9 @@ class Options:
     control: Control = Control()
     services: Services = Services()
     trials: Trials = Trials()
+    golden: Golden = DEFAULT_GOLDEN
+    told: Told = DEFAULT_TOLD
+    state: State = DEFAULT_STATE
     awake: Awake = Awake()
     batching: Batching = Batching()
     callers: Callers = Callers()
@@ -419,8 +415,8 @@ class Options:
     @property
     def groups(self) -> tuple[Given, ...]:
         return (
-            self.addresses, self.execution, self.copies, self.control, self.services, self.trials, self.awake,
-            self.batching,
+            self.addresses, self.execution, self.copies, self.control, self.services, self.trials, self.golden,
+            self.told, self.state, self.awake, self.batching,
             self.callers, self.identities, self.encryption, self.times, self.bounds, self.answers, self.log,
         )  # fmt: skip
 

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from tidegate.cli.access import identity_of, tls_of
 from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.kept import golden_of, notifications_of, renamed, store_of
 from tidegate.cli.options import (
     ACTIVATION,
     BATCHING,
@@ -22,6 +23,7 @@ from tidegate.cli.options import (
     HTTP,
     RELOAD,
     REPLICA,
+    SHADOW,
     WATCH,
     Copies,
     Options,
@@ -138,6 +140,14 @@ def settings_of(options: Options) -> ServeSettings:
 
 FIELDS = {"pad": "padded_dimensions", "non_idempotent": "idempotent"}
 """Fields of the settings, by options that have other names."""
+SHADOW_FIELDS = {
+    "shadow_queue": "max_queue",
+    "shadow_inflight": "max_inflight",
+    "shadow_copy_bytes": "max_copy_bytes",
+    "shadow_bytes": "max_bytes",
+    "shadow_timeout": "timeout",
+}
+"""The same, of what copies for shadows may take."""
 
 
 def option_of(field: str) -> str:
@@ -184,6 +194,9 @@ def _settings_of(options: Options) -> ServeSettings:
         identity=identity_of(options.identities, options.encryption, addresses.host, options.services.state_directory),
         tls=tls_of(options.encryption),
         activation=overlay(ACTIVATION, options.awake),
+        golden=golden_of(options.golden),
+        notifications=notifications_of(options.told),
+        store=store_of(options.state, options.told),
     )
     given = frozenset(FIELDS.get(option, option) for option in options.given)
     control = options.control
@@ -200,15 +213,7 @@ def _settings_of(options: Options) -> ServeSettings:
 
 def shadow_of(trials: Trials) -> ShadowSettings:
     """What copies for shadows may take."""
-    from tidegate.gateway.shadow_settings import ShadowSettings
-
-    return ShadowSettings(
-        max_queue=trials.shadow_queue,
-        max_inflight=trials.shadow_inflight,
-        max_copy_bytes=trials.shadow_copy_bytes,
-        max_bytes=trials.shadow_bytes,
-        timeout=trials.shadow_timeout,
-    )
+    return renamed(SHADOW, SHADOW_FIELDS, trials)
 
 
 def artifact_cache_of(copies: Copies) -> CacheSettings | None:

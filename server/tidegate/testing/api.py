@@ -82,10 +82,18 @@ class Api:
     ) -> AsyncIterator[Self]:
         """``store`` are settings of the store."""
         clock, audit = ManualClock(), Records()
-        memory = MemoryStore(StoreSettings(**store), clock=clock)
-        door = door or OpenDoor()
+        bounds = StoreSettings(**store)
+        memory = MemoryStore(bounds, clock=clock)
         app = ResourceApi(
-            memory, settings, door=door, audit=audit, logs=logs, trial=trial, version="1.2.3", clock=clock
+            memory,
+            settings,
+            door=door or OpenDoor(),
+            audit=audit,
+            logs=logs,
+            trial=trial,
+            bounds=bounds,
+            version="1.2.3",
+            clock=clock,
         )
         await app.prepare()
         api = cls(memory, clock, app, audit)

@@ -196,6 +196,17 @@ async def test_patches_of_both_kinds_are_taken() -> None:
         assert "minReplicas" not in gone.json()["spec"]["predictor"]
 
 
+@in_loop
+async def test_a_json_patch_has_as_many_operations_as_the_store_s_bound_lets_it() -> None:
+    """The API applies it, within the bounds that the store was given."""
+    operation = {"op": "replace", "path": "/spec/predictor/minReplicas", "value": 3}
+    async with Api.open(max_patch_operations=2) as api:
+        await api.made(model_service(minReplicas=1))
+        assert (await api.ask("PATCH", IRIS, [operation] * 2, kind=JSON_PATCH)).status_code == 200
+        reply = await api.ask("PATCH", IRIS, [operation] * 3, kind=JSON_PATCH)
+        assert (reply.status_code, "has 3 operations, expected at most 2" in reply.text) == (422, True)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "code", "reason"),
     [

@@ -52,6 +52,7 @@ _READS = ("get", "list")
 
 class ResourceApi:
     """One API over one store. ``clock`` gives seconds since 1970, ``version`` is tidegate's own.
+    ``bounds`` are the store's.
 
     ``prepare`` before the first request; ``close`` ends the watches, so that a listener which waits for its requests
     can end.
@@ -66,6 +67,7 @@ class ResourceApi:
         audit: Audit | None = None,
         logs: LogSource | None = None,
         trial: ChannelTrial | None = None,
+        bounds: StoreSettings | None = None,
         version: str = "0",
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -79,7 +81,7 @@ class ResourceApi:
         self._reader = Reader(store, clock)
         self.writer = Writer(store, self._namespaces, self.settings, clock)
         """Who writes for it, for those in this process who write as its callers do."""
-        self._writes = WriteVerbs(self.writer, self.settings, StoreSettings())
+        self._writes = WriteVerbs(self.writer, self.settings, bounds or StoreSettings())
         self._watches = Watches(self.settings.max_watches)
         self._own = OwnPaths(store, self._watches, self._audit, clock, logs, trial)
 
