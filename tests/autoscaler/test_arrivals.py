@@ -94,6 +94,14 @@ def test_a_slope_leads() -> None:
     assert steep.rate <= 2 * max(steep.fast, steep.slow)
 
 
+def test_a_slope_leads_to_twice_what_is_there_at_most() -> None:
+    """One a second for half a minute, after nothing: a line through that would be at three times the mean."""
+    seen = forecast(seconds([0.0] * 30 + [1.0] * 30), 9.0)
+    assert seen.slow + seen.slope * 40 == pytest.approx(1.5, abs=0.02)
+    assert seen.fast == pytest.approx((20 - 2 * sqrt(20)) / 20)
+    assert seen.rate == 2 * seen.fast
+
+
 @pytest.mark.parametrize("counts", [[5.0] * 60, [60.0 - second for second in range(60)], [3.0, 5.0] * 14])
 def test_no_slope_without_evidence(counts: list[float]) -> None:
     """Level, falling, or too short."""

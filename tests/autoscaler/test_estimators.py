@@ -94,6 +94,30 @@ def test_headroom_is_taken_anew_now_and_then() -> None:
     assert len(set(values)) == 4
 
 
+def test_idle_seconds_without_a_look_count_as_looks() -> None:
+    """Nothing was forecast and nothing came in each of them; they weigh as much as if somebody had looked."""
+    busy = Headroom()
+    for came in range(30):
+        busy = add_forecast(busy, 5.0, float(came), 1, 5.0, 24.0)
+    each = busy
+    for _ in range(200):
+        each = add_forecast(each, 0.0, 0.0, 1, 5.0, 24.0)
+    once = busy
+    for seconds in (1,) * 10 + (190,):
+        once = add_forecast(once, 0.0, 0.0, seconds, 5.0, 24.0)
+    assert once.errors == each.errors
+    assert once.forecasts == each.forecasts
+
+
+@pytest.mark.parametrize(("rate", "came"), [(1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+def test_other_seconds_without_a_look_count_once(rate: float, came: float) -> None:
+    """Of what came in them one value is known; the forecast that held in them is the last one."""
+    known = Headroom(0.5, (0.0,) * 12)
+    known = add_forecast(known, rate, came, 30, 5.0, 24.0)
+    assert known.errors == (came,)
+    assert add_forecast(Headroom(0.5, (5.0,)), 9.0, 0.0, 4, 5.0, 24.0).forecasts == (5.0, 5.0, 5.0, 5.0, 9.0)
+
+
 @given(st.lists(st.tuples(st.floats(0.0, 1e4), st.floats(0.0, 1e4), st.integers(1, 100_000)), max_size=40))
 def test_headroom_is_bounded(looks: list[tuple[float, float, int]]) -> None:
     """In value and in memory, also after days without a look."""

@@ -135,6 +135,15 @@ def test_a_gap_in_the_metrics_is_none_of_demand() -> None:
     assert gaps_ended(NO_GAPS, ((5, 10.0),), 5, 5, 100.0) == NO_GAPS
 
 
+@pytest.mark.parametrize(("running", "level"), [(3, 0), (4, 4), (9, 9)])
+def test_a_level_above_what_runs_says_nothing_of_what_runs(running: int, level: int) -> None:
+    """Levels 1 to 3 come back after an hour and are let go; 4 to 9 would be kept, and are as far as they run."""
+    gaps = ((3500.0,) * 20,) * 3 + NO_GAPS[3:]
+    kept, _ = kept_and_pre_warmed(((3, 60.0), (9, 0.0)), gaps, Prices(400.0, 5.0, 0.0), 120.0, running=running)
+    assert kept.level == level
+    assert kept.known == 0
+
+
 def test_what_does_not_run_is_not_kept() -> None:
     """Keeping never starts a replica; pre-warming does."""
     prices = Prices(400.0, 5.0, 0.0)

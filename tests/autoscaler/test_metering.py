@@ -43,6 +43,14 @@ def test_busy_is_how_many_were_executing() -> None:
     assert mean(series, 3.0, 60.0) == 1.5
 
 
+@pytest.mark.parametrize("counted", [(0.0, 0.0, 0.0, 4.0), (1.0, 2.0, 3.0, 4.0)])
+def test_an_execution_that_outlasts_looks_is_busy_for_as_long(counted: tuple[float, ...]) -> None:
+    """One replica in four seconds, whether its time is counted when it is over or while it lasts."""
+    looks = ((now, replace(NOTHING, busy_seconds=busy)) for now, busy in enumerate((0.0, *counted), 1))
+    series = seen("cpu", *((float(now), look) for now, look in looks))
+    assert mean(series, 5.0, 60.0) == 1.0
+
+
 @pytest.mark.parametrize("metric", ["rps", "cpu"])
 def test_a_counter_that_begins_anew_is_no_negative_rate(metric: Metric) -> None:
     """What it has counted since then has come."""

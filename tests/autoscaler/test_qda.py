@@ -165,6 +165,40 @@ def test_silence_holds() -> None:
     assert terms["forecast"] == pytest.approx(30.0, rel=0.1)
 
 
+def test_an_execution_that_outlasts_looks_took_all_of_its_time() -> None:
+    """Seconds that were counted before anything was finished are of what is finished then."""
+    state = look(POLICY.begin(0.0, 1, CONFIG), 1.0)
+    for second in (2.0, 3.0):
+        state = look(state, second, arrivals=1, busy_seconds=second - 1.0, in_flight=1)
+    done = msgspec.structs.replace(QUIET, arrivals=1, completions=1, batches=1, busy_seconds=3.0)
+    terms = POLICY.decide(4.0, done, state, CONFIG).terms
+    assert terms["single"] == pytest.approx((20 * 0.23 + 3.0) / 21)
+
+
+def test_a_blackout_is_no_gap_of_demand() -> None:
+    """100 s without a look at a level that was there before and is there after."""
+    service = FluidService(replicas=10)
+    before = state = play(POLICY, CONFIG, service, [30] * 100)[-1].state
+    for _ in range(100):
+        service.pass_second(30)
+        state = POLICY.decide(service.now, None, state, CONFIG).state
+    after = POLICY.decide(service.now + 1.0, service.pass_second(30), state, CONFIG)
+    assert after.state.level >= before.level > 1
+    assert after.state.gaps == before.gaps
+
+
+@pytest.mark.parametrize(("came", "anew"), [(0, True), (20, False)])
+def test_prices_are_taken_anew_while_nothing_comes(came: int, anew: bool) -> None:
+    """An idle service is looked at rarely, so what it keeps goes by what is known now; else they hold for a minute."""
+    service = FluidService(replicas=4)
+    state = play(POLICY, CONFIG, service, [came] * 100)[-1].state
+    assert state.prices is not None
+    dearer = msgspec.structs.replace(service.pass_second(came), started=(40.0,) * 5)
+    decision = POLICY.decide(service.now, dearer, state, CONFIG)
+    assert service.now - state.prices.at < 60.0
+    assert (decision.terms["C"] > state.prices.rebuy) == anew
+
+
 def test_counters_that_begin_anew_are_no_traffic_and_no_silence() -> None:
     """The gateway was restarted and the state was kept: no negative rate, no drop, no burst."""
     service = FluidService(replicas=10)

@@ -47,6 +47,20 @@ def test_it_stops_where_one_more_costs_more() -> None:
     assert worth(count) <= 1.0 < worth(count - 1)
 
 
+@pytest.mark.parametrize(("slack", "count"), [(0.001, 2), (0.3366, 2), (0.7, 1)])
+def test_a_slack_that_is_too_short_for_anybody_is_not_reckoned_with(slack: float, count: int) -> None:
+    """What a second replica saves is the most that it would at that slack or a longer one: here that of 0.3366 s.
+
+    At 0.001 s it would save 0.96 of what it costs, for most are late with it, too; at 0.3366 s it saves 1.03 of it.
+    """
+
+    def worth(longer: float) -> float:
+        return 2.0 * 0.825 * (late(1, 0.825, 1.0, longer) - late(2, 0.825, 1.0, longer))
+
+    assert (worth(0.001) <= 1.0, worth(0.3366) > 1.0, worth(0.7) <= 1.0) == (True, True, True)
+    assert staff(0.825, 1.0, slack, 2.0, 10) == count
+
+
 @given(RATES, MUS, SLACKS, PRICES)
 def test_it_can_serve_what_it_is_for(rate: float, mu: float, slack: float, price: float) -> None:
     """More replicas than the load, unless there may not be."""
