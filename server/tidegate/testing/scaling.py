@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import ceil
 
 import msgspec
 
 from tidegate.batching.batch import Reason
 from tidegate.telemetry.idle import IDLE
 from tidegate.telemetry.statistics import RevisionStatistics
+from tidegate.testing.clock import VirtualLoop
 
 
 class FakeSource:
@@ -57,7 +59,10 @@ class FakeSource:
             busy_seconds=completed * self._seconds,
             batches={Reason.IDLE: completed},
         )
-        depth = msgspec.structs.replace(IDLE.depth, requests=arrived - completed, rows=arrived - completed)
+        executing = min(self._ready(), ceil(self._rate * self._seconds))
+        depth = msgspec.structs.replace(
+            IDLE.depth, requests=arrived - completed, rows=arrived - completed, inflight_rows=executing
+        )
         batcher = msgspec.structs.replace(IDLE, counts=counts, depth=depth)
         replicas = self.replicas or {"ready": self._ready()}
         return RevisionStatistics(
@@ -93,6 +98,14 @@ class FakeSource:
         """Its figures begin anew, as those of a process that was started again."""
         self._flow()
         self._arrived = self._completed = 0.0
+
+    def pass_over(self, seconds: float) -> None:
+        """The loop's clock is set by so many seconds, in which nothing comes and nothing is done."""
+        self._flow()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.advance(seconds)
+        self._at = _time()
 
     def _flow(self) -> None:
         now = _time()

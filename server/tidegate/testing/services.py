@@ -72,6 +72,8 @@ class ServiceStage:
         """Of rollouts, as they were counted: the service and the state."""
         self.sources: dict[RevisionId, FakeSource] = {}
         """What answers for revisions that scale."""
+        self.decisions: list[tuple[RevisionId, int]] = []
+        """How many replicas each decision found for a revision, in their order."""
         self.scaler: Scaler | None = None
         self.jumped = 0.0
         """Seconds by which somebody has set the clock, of those who are started and not of the store."""
@@ -82,7 +84,13 @@ class ServiceStage:
         return now() + self.jumped
 
     async def start(self) -> None:
-        self.scaler = Scaler(self.store, self.sources.get, turns=self.settings, clock=self.clock)
+        self.scaler = Scaler(
+            self.store,
+            self.sources.get,
+            turns=self.settings,
+            clock=self.clock,
+            decided=lambda revision, desired, terms: self.decisions.append((revision, desired)),
+        )
         self._reconciler = Reconciler(
             self.store,
             self.actuator,

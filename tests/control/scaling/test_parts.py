@@ -67,6 +67,13 @@ def test_failures_in_a_row_make_longer_pauses() -> None:
     assert pause(1000) == 60.0
 
 
+def test_a_failure_is_over_with_a_start_between_two_looks() -> None:
+    """A forked worker is ready sooner than anybody looks. How long that took is not known."""
+    fleet = seen(Fleet(), 0.0, wanted=2, ready=1, failing=1)
+    fleet = seen(fleet, 1.0, wanted=2, ready=2, failing=0)
+    assert (fleet.failures, fleet.again_at, fleet.started) == (0, 0.0, ())
+
+
 @given(st.lists(st.tuples(COUNT, COUNT, COUNT), max_size=20))
 def test_a_fleet_adds_up(looks: list[tuple[int, int, int]]) -> None:
     """Whatever is told: who is on his way is who is wanted and is neither ready nor failing."""

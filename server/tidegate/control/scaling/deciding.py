@@ -22,8 +22,8 @@ from tidegate.resources.revision import timestamp
 from tidegate.telemetry.statistics import RevisionStatistics
 
 HOLD = 60.0
-"""Seconds for which the number does not fall after a restart, or after a rollout that needed more: as long as the
-longest window that a policy takes its rates over."""
+"""Seconds for which the number does not fall after a restart, after a time in which nobody looked, or after a rollout
+that needed more: as long as the longest window that a policy takes its rates over."""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +73,11 @@ def begun(scale: Scale, wall: float) -> tuple[Known, float]:
     return ordered(known, now, None), now
 
 
+def held(known: Known, now: float) -> Known:
+    """The same, whose number does not fall for a while."""
+    return msgspec.structs.replace(known, held_until=now + HOLD)
+
+
 def told(known: Known, scale: Scale, now: float, statistics: RevisionStatistics | None) -> Known:
     """The same after a look at its service, which may have other bounds now, or another policy."""
     before = known.scale
@@ -81,7 +86,7 @@ def told(known: Known, scale: Scale, now: float, statistics: RevisionStatistics 
         state = policy_of(policy).begin(now, known.record.desired, config)
         known = msgspec.structs.replace(known, state=state, record=known.record.of(policy), held_until=now + HOLD)
     elif config.least < before.scaling.config.least or (scale.falls and not before.falls):
-        known = msgspec.structs.replace(known, held_until=now + HOLD)
+        known = held(known, now)
     return ordered(msgspec.structs.replace(known, scale=scale), now, statistics)
 
 
@@ -127,11 +132,15 @@ def _guarded(known: Known, now: float, decision: Decision[Any], *, blind: bool) 
         elif now < known.held_until:
             why, until = f"what there was is kept for {known.held_until - now:.0f} s more", known.held_until
     elif wanted > has and now < known.fleet.again_at:
-        failures = known.fleet.failures
-        why = f"{failures} {'start' if failures == 1 else 'starts'} failed, and no more are ordered yet"
+        why = f"{_failed(known.fleet.failures)}, and no more are ordered yet"
         until = known.fleet.again_at
     replicas = within(has if why else wanted, known.config)
     if not why and replicas == wanted:
-        return wanted, decision.reason, None
+        failures = known.fleet.failures
+        return wanted, decision.reason + (f"; {_failed(failures)} in a row" if failures else ""), None
     why = why or "the bounds of the service hold"
     return replicas, f"{known.scale.wanted} -> {replicas}: {why}; the policy would have {wanted}", until
+
+
+def _failed(failures: int) -> str:
+    return f"{failures} {'start' if failures == 1 else 'starts'} failed"

@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
+from tidegate.autoscaler.looks import Clock, advance
 from tidegate.control.scaling import record as records
-from tidegate.control.scaling.deciding import Known
+from tidegate.control.scaling.deciding import Known, held
 from tidegate.control.scaling.reckoned import Slo
 from tidegate.control.scaling.record import Record
 from tidegate.resources.actuator import RevisionId
 from tidegate.telemetry.statistics import RevisionStatistics
 
 log = logging.getLogger(__name__)
+_ROUNDED = 0.001
+"""Seconds; less is what is lost where times are added."""
 
 
 class Source(Protocol):
@@ -37,11 +40,15 @@ class Source(Protocol):
 
 
 class Entry:
-    """One revision's. ``shift`` leads from the loop's time to the policy's."""
+    """One revision's. The policy's time is ``now`` at the loop's ``time``, and goes on with it while somebody looks.
 
-    def __init__(self, known: Known, shift: float) -> None:
+    That of a look which comes far later than it was due does not count, nor does a clock that is set back: nobody saw
+    what happened meanwhile, so that no number falls until it was seen again for as long as after a restart.
+    """
+
+    def __init__(self, known: Known, now: float, time: float) -> None:
         self.known = known
-        self.shift = shift
+        self._clock = Clock(now, now - time)
         self.source: Source | None = None
         self.written: Record | None = records.read(known.scale.stored)
         self.version = known.scale.version
@@ -54,6 +61,24 @@ class Entry:
         """Whether something was learned since it was written."""
         self.failures = 0
         """Writes that failed in a row."""
+        self.told_of_failures = False
+        """Whether what was written last says that starts fail."""
+
+    def now(self, time: float) -> float:
+        """The policy's time, at the loop's."""
+        before, self._clock = self._clock, advance(self._clock, time)
+        if abs(self._clock.shift - before.shift) > _ROUNDED:
+            self.hold()
+        return self._clock.at
+
+    def hold(self) -> None:
+        """There was a time of which nothing is known."""
+        self.known = held(self.known, self._clock.at)
+
+    def sleep(self, time: float, seconds: float | None) -> None:
+        """It is looked at again in so many seconds; None for with its next request."""
+        now = self.now(time)
+        self._clock = Clock(now, self._clock.shift, None if seconds is None else now + seconds)
 
     def learn(self, statistics: RevisionStatistics | None) -> None:
         """Note whether there was something to learn: looks at what nobody asks are not worth a write."""
@@ -66,7 +91,9 @@ class Entry:
 
     def due(self, time: float) -> bool:
         """Whether there is something to write, and it may be written now."""
-        changed = self.written is None or _asked(self.written) != _asked(self.known.record)
+        known, written = self.known, self.written
+        changed = written is None or _asked(written) != _asked(known.record)
+        changed = changed or self.told_of_failures != (known.fleet.failures > 0)
         if self.failures:
             return time >= self.keep_at
         return changed or (self.fresh and time >= self.keep_at)

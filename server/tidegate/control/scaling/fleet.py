@@ -40,7 +40,8 @@ def seen(fleet: Fleet, now: float, *, wanted: int, ready: int, failing: int) -> 
         started.append(max(now - warming.pop(0), 0.0))
     coming = max(wanted - ready - failing, 0)
     warming = warming[:coming] + [now] * (coming - len(warming))
-    failures, again_at = (0, 0.0) if started else (fleet.failures, fleet.again_at)
+    rose = ready > fleet.ready  # also where the start and its end lay between two looks
+    failures, again_at = (0, 0.0) if rose else (fleet.failures, fleet.again_at)
     if failing > fleet.failing:
         failures += failing - fleet.failing
         again_at = now + pause(failures)

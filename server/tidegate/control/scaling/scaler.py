@@ -93,14 +93,14 @@ class Scaler:
 
     def _begin(self, scale: Scale) -> None:
         known, now = begun(scale, self._clock())
-        entry = self._entries[scale.revision] = Entry(known, now - _time())
+        entry = self._entries[scale.revision] = Entry(known, now, _time())
         self._lead(scale.revision, entry)
 
     def _tell(self, entry: Entry, scale: Scale) -> None:
         """Note how it is to be scaled, and look at it where that makes a difference."""
-        before, revision = entry.known, scale.revision
-        source = self._source(revision)
-        entry.known = told(before, scale, _time() + entry.shift, read_statistics(revision, source))
+        now, revision = entry.now(_time()), scale.revision
+        before, source = entry.known, self._source(revision)
+        entry.known = told(before, scale, now, read_statistics(revision, source))
         foreign = scale.version > entry.version and records.read(scale.stored) != entry.written
         if foreign:  # somebody else wrote there: what was decided goes on, and is written again
             entry.written, entry.version = None, scale.version
@@ -115,6 +115,7 @@ class Scaler:
             entry.source.at_next(None)
         entry.source = self._source(revision)
         if entry.source is not None:
+            entry.hold()
             self._turns.ask(revision)
 
     def _forget(self, revision: RevisionId) -> None:
@@ -131,7 +132,8 @@ class Scaler:
         source = entry.source
         statistics = read_statistics(revision, source)
         max_batch = None if source is None or statistics is None else source.max_batch
-        outcome = decided(entry.known, _time() + entry.shift, self._clock(), statistics, max_batch)
+        now = entry.now(_time())
+        outcome = decided(entry.known, now, self._clock(), statistics, max_batch)
         entry.known = outcome.known
         entry.learn(statistics)
         self._decided(revision, entry.known.record.desired, outcome.terms)
@@ -144,7 +146,7 @@ class Scaler:
         """Keep what is known. The number holds here even where it cannot be kept."""
         known = entry.known
         memory = records.pack(known.state)
-        record = msgspec.structs.replace(known.record, clock=_time() + entry.shift, memory=memory)
+        record = msgspec.structs.replace(known.record, clock=entry.now(_time()), memory=memory)
         entry.fresh = False
         key = Key(REVISIONS, revision.namespace, name_of(revision.service, revision.number))
         patch = {"metadata": {"uid": known.scale.uid}, "status": {FIELD: records.write(record)}}
@@ -158,21 +160,24 @@ class Scaler:
             log.warning("%s: its scaling cannot be kept: %s", revision, error.message)
             return
         entry.written, entry.version, entry.failures = record, int(version_of(document)), 0
+        entry.told_of_failures = known.fleet.failures > 0
         entry.keep_at = _time() + self._settings.keep_every
 
     def _sleep(self, revision: RevisionId, entry: Entry, outcome: Outcome) -> None:
         """Look again with the next tick, or later where nothing is in use: then with the next request, too."""
         source = entry.source
         if source is None:
+            entry.sleep(_time(), None)
             self._turns.ask_in(revision, None)  # what comes to answer for it is told
             return
         now, tick = _time(), self._settings.tick
-        due = [] if outcome.next_at is None else [outcome.next_at - entry.shift]
+        due = [] if outcome.next_at is None else [now + outcome.next_at - entry.now(now)]
         if entry.fresh or entry.failures:
             due.append(entry.keep_at)
         if source.requests:
             due.append(now + tick)
         seconds = max(min(due) - now, tick) if due else None
+        entry.sleep(now, seconds)
         source.at_next(None if seconds is not None and seconds <= tick else partial(self._turns.ask, revision))
         self._turns.ask_in(revision, seconds)
 
