@@ -365,6 +365,26 @@ def test_one_that_cannot_be_loaded_has_failed(where: str, error: Exception, reas
     run(main())
 
 
+def test_what_this_machine_lacks_is_tried_again() -> None:
+    """A full disk, no descriptor: at pauses of a minute at most, until it is there."""
+
+    async def main() -> None:
+        stage = Stage()
+        stage.error = OSError("no space left on device")
+        await stage.actuator.run(workload())
+        await asyncio.sleep(600.0)
+        assert stage.phases[-1] == "Failed"
+        tried = len(stage.logs)
+        assert 10 <= tried <= 20
+        stage.error = None
+        await asyncio.sleep(62.0)
+        assert stage.stands() == Standing(Phase.READY, 1, 1)
+        assert len(stage.logs) == tried + 1
+        await stage.actuator.stop()
+
+    run(main())
+
+
 def test_one_that_is_late_has_failed_until_it_is_there() -> None:
     """Whoever keeps its replicas tries on."""
 

@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import gc
 import json
-import logging
 import os
 import select
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -393,7 +392,7 @@ def test_out_of_a_crash_loop(stage: Stage) -> None:
 
 
 def test_a_model_that_cannot_be_loaded(stage: Stage) -> None:
-    """The runtime's refusal is told as it is, and not tried again."""
+    """The runtime's refusal of what was never loaded is told as it is, and not tried again."""
 
     async def main() -> None:
         backend = stage.backend(stage.model(load={"refuse": "written by a newer version"}))
@@ -651,26 +650,70 @@ def test_a_path_that_is_no_text(stage: Stage) -> None:
     run(main())
 
 
-def test_a_refusal_is_logged_once_there_was_a_model(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
-    """The first load's is told to who waits for it; that of a restart would be told to nobody."""
+async def until(backend: LocalBackend, holds: Callable[[], bool]) -> None:
+    """Return once it holds; that is looked at whenever a replica's state has changed."""
+    changed = asyncio.Event()
+    backend.subscribe(changed.set)
+    async with asyncio.timeout(60):
+        while not holds():
+            changed.clear()
+            await changed.wait()
+
+
+def test_what_was_loaded_before_and_is_refused_is_tried_again(stage: Stage) -> None:
+    """As after any other failure: what was there is missing now. Until then its requests are refused, and why."""
 
     async def main() -> None:
-        model = stage.model(load={"refuse": "written by a newer version"})
-        backend = stage.backend(model)
+        model = stage.model()
+        refused = stage.model(load={"refuse": "the licence server is away"}).read_text()
+        async with stage.ready(model, backoff_max=0.02) as backend:
+            told = model.read_text()
+            model.write_text(refused)
+            os.kill(worker(backend), signal.SIGKILL)
+            await until(backend, lambda: backend.replicas[0].crash_looping)
+            with pytest.raises(ModelNotReady, match=r"failed \d+ times in a row; .*: the licence server is away$"):
+                await infer(backend)
+            model.write_text(told)
+            await until(backend, lambda: backend.readiness.ready)
+            await check(backend)
+
+    run(main())
+
+
+def test_a_model_that_is_known_to_load_is_tried_again_from_the_first(stage: Stage) -> None:
+    """After a restart of the server, when nothing of it was loaded yet."""
+
+    async def main() -> None:
+        model = stage.model(load={"refuse": "the licence server is away"})
+        backend = stage.backend(model, loaded_before=True, backoff_max=0.02)
+        await backend.start()
+        await until(backend, lambda: backend.replicas[0].crash_looping)
+        model.write_text(stage.model().read_text())
+        await until(backend, lambda: backend.readiness.ready)
+        await check(backend)
+        await backend.stop()
+
+    run(main())
+
+
+def test_one_that_is_refused_where_another_loads(stage: Stage) -> None:
+    """Whoever of them was first: that the model can be loaded is known now."""
+
+    async def main() -> None:
+        gate, model = stage.gate(), stage.model(load={"refuse": "no memory"})
+        backend = stage.backend(model, replicas=1, backoff_max=0.02)
         await backend.start()
         with pytest.raises(ModelLoadFailed):
             await backend.wait_ready(60)
+        model.write_text(json.dumps({"inputs": [ANY], "load": {"gate": str(gate)}}))
+        backend.resize(2)
+        await asyncio.to_thread(lambda: gate.open("wb").close())
+        await until(backend, lambda: backend.ready >= 1)
+        await asyncio.to_thread(lambda: gate.open("wb").close())
+        await until(backend, lambda: backend.ready == 2)
         await backend.stop()
-        assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
-        async with stage.ready() as backend:
-            stage.path.joinpath("m2.fake.json").write_text(model.read_text())
-            os.kill(worker(backend), signal.SIGKILL)
-            with pytest.raises(ModelNotReady, match="written by a newer version"):
-                await infer(backend)
 
     run(main())
-    [record] = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert record.getMessage() == "model m cannot be loaded: written by a newer version"
 
 
 @pytest.mark.parametrize("action", ["shut", "fault", "crash"])

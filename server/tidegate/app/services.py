@@ -145,7 +145,9 @@ def plan_of(workload: Workload, source: ModelSource, files: Path, settings: Serv
         given.add("threads")
     own_settings = msgspec.structs.replace(
         settings,
-        replica=msgspec.structs.replace(settings.replica, replicas=max(workload.replicas, 1)),
+        replica=msgspec.structs.replace(
+            settings.replica, replicas=max(workload.replicas, 1), loaded_before=workload.known
+        ),
         batching=batching,
         options={} if model is None else dict(model.options),
         threads=settings.threads if model is None or "threads" not in given else model.threads,

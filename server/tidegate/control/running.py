@@ -128,14 +128,18 @@ class RunningRevision:
 
     async def run(self) -> None:
         """Live for as long as it is wished for."""
+        pause = _PAUSE
         while self.wanted:
-            self._failure, self._sleeps, self._known = None, self.workload.sleeps, self.workload.known
+            self._sleeps, self._known = self.workload.sleeps, self.workload.known
             try:
                 model = await self._make(self.workload, self.log)
             except Exception as error:
                 self._fail(error)
-                await self._until(lambda: not self.wanted)
+                # What is wrong with its content stays wrong, and so do we; a disk that is full does not.
+                await self._unwanted_within(pause if isinstance(error, OSError) else None)
+                pause = min(2.0 * pause, _MAX_PAUSE)
                 continue
+            self._failure, pause = None, _PAUSE
             await self._live(Lease(offer_of(self.workload), model))
 
     async def _live(self, lease: Lease) -> None:
@@ -219,9 +223,7 @@ class RunningRevision:
             self._fail(error)
             if not self._sleeps or isinstance(error, ModelLoadFailed):
                 return True
-            with suppress(TimeoutError):  # nobody else tries: it is not asked for while it takes no requests
-                async with asyncio.timeout(pause):
-                    await self._until(lambda: not self.wanted)
+            await self._unwanted_within(pause)  # nobody else tries: it is not asked for while it takes no requests
             pause = min(2.0 * pause, _MAX_PAUSE)
         return False
 
@@ -268,6 +270,12 @@ class RunningRevision:
         turned.cancel()
         await asyncio.wait({turned})
         return work.done()
+
+    async def _unwanted_within(self, seconds: float | None) -> None:
+        """Return once it is wished for no more, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: not self.wanted)
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         """Return once a condition holds; it is looked at whenever a wish has come."""

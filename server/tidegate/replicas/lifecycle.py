@@ -7,12 +7,13 @@ pair of state and event that is not in the table is a fault of the caller and ra
                          ▲  │                   │   │                │
                        retry└─────────lost──────┴───┼─────lost───────┤
                          │  ▼                       │refused       stop
-                       backing off                  ▼                ▼
-                         └────────stop──▶ stopped ◀─ failed      draining ──lost──▶ stopped
+                       backing off ◀────loadable── failed            ▼
+                         └────────stop──▶ stopped ◀─┘            draining ──lost──▶ stopped
 
 ``stop`` leads from starting and loading to draining, too: there is a process to end. ``lost`` is the end of the
-process for whatever reason; ``refused`` is the model's own answer that it cannot be loaded, so that trying again
-would change nothing.
+process for whatever reason; ``refused`` is the model's own answer that it cannot be loaded, where it never was, so that
+trying again would change nothing; ``loadable`` is that another replica has loaded it after all. Where it was loaded
+before, the answer is no other end of the process than any: what was there then is missing now, and may come back.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Event(StrEnum):
     CONNECTED = "connected"
     LOADED = "loaded"
     REFUSED = "refused"
+    LOADABLE = "loadable"
     LOST = "lost"
     RETRY = "retry"
     STOP = "stop"
@@ -56,6 +58,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.DRAINING, Event.LOST): State.STOPPED,
     (State.BACKING_OFF, Event.RETRY): State.STARTING,
     (State.BACKING_OFF, Event.STOP): State.STOPPED,
+    (State.FAILED, Event.LOADABLE): State.BACKING_OFF,
     (State.FAILED, Event.STOP): State.STOPPED,
 }
 

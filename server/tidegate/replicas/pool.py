@@ -186,6 +186,10 @@ class Pool:
         self._metrics.answers(bool(self.ready))
         if not self._stopping:
             self._dispatcher.refuse(None if self.hopeless is None else self._refusal)
+        if self.ready:
+            for replica in self.replicas:
+                if replica.state is State.FAILED:
+                    replica.try_again()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         if self._watcher is not None:

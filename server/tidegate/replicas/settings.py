@@ -32,6 +32,9 @@ class ReplicaSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds; the longest wait between restarts, also in a crash loop."""
     crash_loop_failures: int = 5
     """Failures in a row from which on the model is reported as not ready and its requests are refused at once."""
+    loaded_before: bool = False
+    """Whether the model is known to be one that can be loaded. Its refusal is tried again then, like any other failure;
+    else only once a replica has loaded it."""
     stable_after: float = 10.0
     """Seconds of being ready that end a row of failures. An answered request ends it, too."""
 

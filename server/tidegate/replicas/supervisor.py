@@ -96,6 +96,7 @@ class Replica:
         self._hurry: asyncio.Future[None] | None = None
         self._last = ""
         self._ready_at: float | None = None
+        self._loadable = asyncio.Event()
         self.state = State.STOPPED
         self.failures = 0
         self.restarts = 0
@@ -159,6 +160,10 @@ class Replica:
         self.refusal = refusal
         self._on_change()
 
+    def try_again(self) -> None:
+        """Another replica has loaded the model, so that what refused it here may pass."""
+        self._loadable.set()
+
     def start(self) -> None:
         """Start the worker, and keep it going until ``stop`` or ``leave``."""
         self._ended: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
@@ -199,12 +204,15 @@ class Replica:
             ending = await self._live()
             if self._stopping:
                 break
-            if ending.refusal is not None:
+            event = Event.LOST
+            if ending.refusal is not None and not self._known:
                 self._refuse(ending.refusal)
-                await self._ended
-                break
+                await self._until_loadable()
+                if self._stopping:
+                    break
+                self.refusal, event = None, Event.LOADABLE
             self._count(ending)
-            self._enter(Event.LOST)
+            self._enter(event)
             pause = backoff(self.failures, self._settings)
             log.warning("model %s: %s; starting again in %.1f s", self._artifact.name, ending.text, pause)
             await asyncio.wait({self._ended}, timeout=pause)
@@ -216,6 +224,19 @@ class Replica:
         if self.state not in (State.BACKING_OFF, State.FAILED, State.DRAINING):
             self._enter(Event.STOP)  # the life ended by itself in the very moment of the stop
         self._enter(Event.LOST if self.state is State.DRAINING else Event.STOP)
+
+    @property
+    def _known(self) -> bool:
+        """Whether the model is one that can be loaded."""
+        return self._settings.loaded_before or self._dispatcher.metadata is not None
+
+    async def _until_loadable(self) -> None:
+        """Return once another replica has loaded the model, or this one is to stop."""
+        loadable = asyncio.create_task(self._loadable.wait())
+        either: list[asyncio.Future[Any]] = [loadable, self._ended]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        loadable.cancel()
+        await asyncio.wait({loadable})
 
     async def _live(self) -> Ending:
         """One life of the worker, from its start until nothing of it is left."""
@@ -362,11 +383,9 @@ class Replica:
         await asyncio.wait({process.exited}, timeout=self._settings.stop_timeout)
 
     def _refuse(self, refusal: ModelLoadFailed) -> None:
-        """The model cannot be loaded, and trying again would change nothing."""
+        """The model cannot be loaded, and trying again would change nothing, for it never was."""
         self.refusal = refusal
-        # Whoever started the replica hears of its first load by ``wait_ready``; of a later one nobody would.
-        level = logging.DEBUG if self._dispatcher.metadata is None else logging.ERROR
-        log.log(level, "model %s cannot be loaded: %s", self._artifact.name, refusal.message)
+        log.debug("model %s cannot be loaded: %s", self._artifact.name, refusal.message)  # ``wait_ready`` tells it
         self._enter(Event.REFUSED)
 
     def _count(self, ending: Ending) -> None:

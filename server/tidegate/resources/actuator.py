@@ -59,7 +59,8 @@ class Workload(msgspec.Struct, frozen=True):
     sleeps: bool = False
     """Whether it may have no replica while nobody uses it. A request wakes it, whatever is asked for here."""
     known: bool = False
-    """Whether it answered before, so that it need not be loaded at its start to know that it can, if it sleeps."""
+    """Whether it answered before: that it cannot be loaded is a fault that may pass, and one that sleeps need not be
+    loaded at its start to know that it can."""
 
 
 def version_of(workload: Workload) -> str:

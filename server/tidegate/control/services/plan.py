@@ -205,14 +205,12 @@ def _started(
     seen: Seen, kept: Mapping[int, Revision], replicas: Mapping[int, int], sleepers: frozenset[int], answered: int
 ) -> list[Run]:
     """What does not run as it should. A revision that was forgotten cannot be run; it may still answer. ``answered`` is
-    the one that was rolled out when this was looked at last: after a restart it need not be loaded to know that it can.
+    the one that was rolled out when this was looked at last: after a restart it is known that it can be loaded.
     """
     wished = {number: (replicas[number], number in sleepers) for number in replicas if number in kept}
     runs = {number: (standing.wanted, standing.sleeps) for number, standing in seen.standings.items()}
     return [
-        Run(
-            kept[number].workload(seen.namespace, seen.name, wanted, sleeps=sleeps, known=sleeps and number == answered)
-        )
+        Run(kept[number].workload(seen.namespace, seen.name, wanted, sleeps=sleeps, known=number == answered))
         for number, (wanted, sleeps) in wished.items()
         if runs.get(number) != (wanted, sleeps)
     ]
