@@ -64,7 +64,8 @@ LONGEST = 120.0
 """Seconds, on a slow machine, for what is tried again at the longest pauses: half a minute for a start, a minute until
 more are ordered."""
 LOOP = re.compile(r"failed \d+ times in a row")
-METHODS = pytest.mark.parametrize("method", ["spawn", "zygote"])
+ZYGOTE = pytest.param("zygote", marks=pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are none"))
+METHODS = pytest.mark.parametrize("method", ["spawn", ZYGOTE])
 
 
 class Traffic:
@@ -252,7 +253,7 @@ def test_workers_are_killed_while_they_warm(scene: Scene, method: str) -> None:
     assert set(traffic.outcomes) == {"answered"}
 
 
-@pytest.mark.parametrize("method", ["zygote"])
+@pytest.mark.parametrize("method", [ZYGOTE])
 @pytest.mark.parametrize("stuck", [False, True])
 def test_the_zygote_is_killed(scene: Scene, method: str, stuck: bool) -> None:
     """Also in the middle of a fork: the worker is spawned then, and another zygote comes."""
@@ -314,8 +315,8 @@ def test_a_service_whose_first_start_fails_five_times(scene: Scene, method: str)
     ("method", "how", "during"),
     [
         ("spawn", signal.SIGKILL, "warming"),
-        ("zygote", signal.SIGKILL, "warming"),
-        ("zygote", signal.SIGKILL, "serving"),
+        pytest.param("zygote", signal.SIGKILL, "warming", marks=ZYGOTE.marks),
+        pytest.param("zygote", signal.SIGKILL, "serving", marks=ZYGOTE.marks),
         ("spawn", signal.SIGTERM, "serving"),
         ("spawn", signal.SIGKILL, "away"),
     ],
