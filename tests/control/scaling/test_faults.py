@@ -38,7 +38,9 @@ class Stage(ServiceStage):
         self.answer()
         await self.start()
         scale_policy = {"name": policy, **POLICIES[policy]}
-        await self.apply(model_service("a", **{"maxReplicas": 8, "scalePolicy": scale_policy, **predictor}))
+        # Given, for one that is learned makes the number change for a reason that is no fault.
+        slo: Document = {"slo": {"latency": "200ms"}}
+        await self.apply(model_service("a", spec=slo, **{"maxReplicas": 8, "scalePolicy": scale_policy, **predictor}))
         await self.settle()
 
     def answer(self) -> None:
