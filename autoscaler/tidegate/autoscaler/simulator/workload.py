@@ -47,6 +47,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """Replicas that there are at least."""
     most: int = 400
     """At most."""
+    begin: int | None = None
+    """Replicas that run at the beginning, where somebody knows."""
 
     @property
     def rate(self) -> float:
@@ -55,7 +57,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def initial(self) -> int:
-        """Replicas that run at the beginning: half more than the mean load keeps busy, within the bounds."""
+        """Replicas that run at the beginning: ``begin``, or half more than the mean load keeps busy, in the bounds."""
+        if self.begin is not None:
+            return self.begin
         return min(max(self.least, ceil(1.5 * self.rate / self.service.capacity)), self.most)
 
     def first(self, seconds: float) -> Workload:
