@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import sys
 import tempfile
 import time
@@ -65,6 +66,7 @@ def arguments() -> argparse.Namespace:
     add("--bin", type=float, default=10.0, help="seconds of a column of the time-line (default: %(default)s)")
     add("--results", type=Path, help="a file to which a line of JSON is added for each run")
     add("--report", type=Path, help="such a file; nothing runs")
+    add("--serve", default="", metavar="WORDS", help="further options of `tidegate serve`, as one word")
     add("--quick", action="store_true", help="the step only, and shorter")
     told = made.parse_args()
     if told.quick:
@@ -84,7 +86,8 @@ def run(name: str, policy: str, options: argparse.Namespace, folder: Path) -> Re
     told["spec"]["slo"] = {"latency": f"{round(options.slo * 1000)}ms"}
     jitter = draw(Conditions(spread=options.spread), options.seed).jitter
     bodies = [live.body(options.service * jitter[k & (DRAWS - 1)]) for k in range(workload.arrivals.size)]
-    with ServiceServer.start(folder / "state", "--trust", folder, "--keep-alive-timeout", "3600") as server:
+    words: list[str | Path] = ["--trust", folder, "--keep-alive-timeout", "3600", *shlex.split(options.serve)]
+    with ServiceServer.start(folder / "state", *words) as server:
         server.write(told)
         server.until(live.MODEL, lambda status: ready(status) and status.get("replicas") == options.min)
         target = live.Target(server.serving.url, server.serving.status, server.serving.process.pid)
@@ -101,8 +104,7 @@ def simulated(
     scaling = scaling_of(told["spec"]["predictor"], told["spec"]["slo"])
     assert scaling is not None, "its bounds differ"
     config = msgspec.structs.replace(scaling.config, max_batch=1)  # as the server does, once the model has said so
-    starts = census.starts(measured.counts)
-    start = sum(starts) / len(starts) if starts else options.start
+    start = census.mean_start(census.starts(measured.counts), options.spread) or options.start
     conditions = Conditions(cold_start=start, spread=options.spread, late=0, dropped=0.0, wrong=0.0)
     return phases.play(workload, policy_of(scaling.policy), config, conditions, phases=PHASES, seed=options.seed)
 
@@ -117,6 +119,7 @@ def result(
     plays: list[Played],
 ) -> Result:
     samples, counts = measured.samples, measured.counts
+    starts = census.starts(counts)
     late = sum(likeness.late(sample, options.slo) for sample in samples)
     return Result(
         schedule=name,
@@ -130,7 +133,9 @@ def result(
             percentile(sorted(sample.ended - sample.intended for sample in samples), 99),
         ),
         simulated=[figures(each) for each in plays],
-        starts=census.starts(counts),
+        starts=starts.took,
+        called_off=starts.without,
+        start=census.mean_start(starts, options.spread) or options.start,
         lag=percentile(sorted(sample.lag for sample in samples), 99),
         processor=measured.processor,
         load_average=measured.load_average,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tidegate.loadtests.census import Count, at, changes, count, replica_seconds, starts
+from tidegate.loadtests.census import Count, Starts, at, changes, count, mean_start, replica_seconds, starts
 
 
 def test_what_is_ordered_is_there_before_its_process() -> None:
@@ -28,15 +29,33 @@ def test_changes_are_orders_and_farewells() -> None:
 
 
 def test_a_start_is_from_the_order_until_it_is_ready() -> None:
-    """Those that are there at the beginning did not start; what was called off never did."""
+    """Those that are there at the beginning did not start; one that is called off, or starts at the end, is a bound."""
     counts = [
         Count(0.0, 2, 2, 2),
         Count(1.0, 5, 2, 5),
         Count(3.0, 4, 2, 4),  # the youngest is not wanted any more
         Count(6.0, 4, 3, 4),
-        Count(8.0, 4, 4, 4),
+        Count(8.0, 5, 4, 5),
+        Count(8.5, 5, 4, 5),
     ]
-    assert starts(counts) == [5.0, 7.0]
+    assert starts(counts) == ([5.0, 7.0], [2.0, 0.5])
+
+
+def test_who_is_called_off_was_slow() -> None:
+    """Of many starts the slowest third is called off at one moment: the mean is still that of all."""
+    random = np.random.default_rng(1)
+    sigma = np.sqrt(np.log(1 + 0.3**2))
+    drawn = 5.0 * random.lognormal(-sigma * sigma / 2, sigma, 3000)
+    until = float(np.quantile(drawn, 2 / 3))
+    found = Starts(drawn[drawn <= until].tolist(), [until] * int(np.count_nonzero(drawn > until)))
+    assert np.mean(found.took) < 4.3
+    assert mean_start(found, 0.3) == pytest.approx(5.0, rel=0.02)
+
+
+def test_without_spread_the_mean_is_that_of_the_ready() -> None:
+    """And where none became ready, there is nothing to tell."""
+    assert mean_start(Starts([5.0, 5.0], [3.0]), 0.0) == pytest.approx(5.0)
+    assert mean_start(Starts([], [3.0]), 0.3) is None
 
 
 def test_a_count_holds_until_the_next() -> None:

@@ -19,6 +19,8 @@ def result(violations: float = 5.0, seconds: float = 100.0) -> Result:
         measured=Figures(violations, seconds, 3, 0.5),
         simulated=[Figures(4.0, 90.0, 2, 0.4), Figures(6.0, 110.0, 4, 0.6)],
         starts=[5.0, 6.0],
+        called_off=[4.0],
+        start=5.7,
         lag=0.001,
         processor={"gateway": 0.05, "client": 0.02},
         load_average=(1.0, 2.0),
@@ -69,7 +71,7 @@ def test_a_table_says_whether_it_is_within() -> None:
     assert told[1].endswith("yes")
     assert told[2].endswith("no")
     assert "5.00 % [4.0..6.0]" in told[1]
-    assert "2 starts of 5.50 s" in shown(result())
+    assert "2 starts, 1 called off, mean 5.70 s" in shown(result())
 
 
 def test_a_result_is_a_line_that_is_read_again() -> None:

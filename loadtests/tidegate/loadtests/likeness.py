@@ -40,6 +40,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """Of each play."""
     starts: list[float]
     """Seconds from order to ready, as they were measured."""
+    called_off: list[float]
+    """Seconds since the order, of those that were never ready."""
+    start: float
+    """Mean of all of them, as the simulator gets it."""
     lag: float
     """By how many seconds the client itself was late, at p99."""
     processor: dict[str, float]
@@ -134,9 +138,9 @@ def shown(result: Result) -> str:
     statuses = ", ".join(f"{status}: {number:,}" for status, number in sorted(result.statuses.items()))
     cores = ", ".join(f"{name} {100 * part:.0f} %" for name, part in result.processor.items())
     began, ended = result.load_average
-    mean_start = sum(result.starts) / max(len(result.starts), 1)
     return (
         f"{result.schedule}, {result.policy}: {len(result.samples):,} requests ({statuses})\n"
-        f"{len(result.starts)} starts of {mean_start:.2f} s on average; of one core: {cores}; load average of the "
-        f"machine {began:.1f} to {ended:.1f}; client late by {result.lag * 1e3:.1f} ms at p99"
+        f"{len(result.starts)} starts, {len(result.called_off)} called off, mean {result.start:.2f} s; of one core: "
+        f"{cores}; load average of the machine {began:.1f} to {ended:.1f}; client late by {result.lag * 1e3:.1f} ms "
+        "at p99"
     )
