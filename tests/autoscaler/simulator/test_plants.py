@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tidegate.autoscaler.simulator.conditions import Conditions, draw
@@ -32,6 +32,7 @@ def refused(plant: OwnQueues | Product) -> int:
     seed=st.integers(0, 99),
     mean_life=st.sampled_from([None, 4.0]),
 )
+@example(orders=[6, 0, 0], seed=0, mean_life=4.0)  # those that are ready after the end died
 @settings(max_examples=40, deadline=None)
 def test_no_request_is_lost(
     build: type[OwnQueues] | type[Product], orders: list[int], seed: int, mean_life: float | None

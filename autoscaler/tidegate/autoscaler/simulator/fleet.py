@@ -90,8 +90,9 @@ class Fleet:
         return found
 
     def spare(self) -> None:
-        """Nobody dies any more."""
+        """Nobody dies any more, who becomes ready later neither."""
         self._ends.clear()
+        self._lives = iter(())
 
     def risen(self) -> tuple[float, ...]:
         """Start times, in seconds, of those that became ready since the last call."""
