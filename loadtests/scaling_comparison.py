@@ -144,8 +144,10 @@ def report(found: Sequence[Outcome]) -> None:
             by_policy.setdefault(each.policy, []).append(each)
         seeds = sorted({each.seed for each in chosen})
         print(f"\n## Plant: {plant}; seeds {', '.join(map(str, seeds))}; {len(chosen)} runs\n")
-        overview({name: by_policy[name] for name in (OURS, *BASELINES) if name in by_policy})
-        if len(by_policy) > 1 + len(BASELINES):
+        usual = {name: by_policy[name] for name in (OURS, *BASELINES) if name in by_policy}
+        if usual:
+            overview(usual)
+        if len(by_policy) > len(usual):
             print("\nAll policies, in what every one of them was run in:\n")
             overview(by_policy)
         if OURS in by_policy:
