@@ -62,21 +62,21 @@ class LoopThread:
 
     def iterate(self, results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """What an asynchronous generator gives there, one by one. Closing this closes it, and waits for that."""
-        turn = asyncio.Lock()
+        turn, waiting = asyncio.Lock(), set[asyncio.Task[Any]]()
         with self._lock:
             self._open.add(results)
         try:
-            while (result := self.run(_next(results, turn))) is not None:
+            while (result := self.run(_next(results, turn, waiting))) is not None:
                 yield result
         finally:
-            self._discard(results, turn)
+            self._discard(results, turn, waiting)
 
-    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> None:
         with self._lock:
             self._open.discard(results)
             if self._loop is None:  # closed, which has ended it
                 return
-            closing = asyncio.run_coroutine_threadsafe(_close(results, turn), self._loop)
+            closing = asyncio.run_coroutine_threadsafe(_close(results, turn, waiting), self._loop)
         if threading.current_thread() is not self._thread:  # it is where the collector has found what nobody holds
             with suppress(CancelledError):  # closed meanwhile
                 closing.result()
@@ -105,12 +105,20 @@ class LoopThread:
             return self._loop
 
 
-async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | None:
-    async with turn:
-        return await anext(results, None)
+async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> T | None:
+    task = asyncio.current_task()
+    assert task is not None
+    waiting.add(task)
+    try:
+        async with turn:
+            return await anext(results, None)
+    finally:
+        waiting.discard(task)
 
 
-async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
+async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> None:
+    for task in waiting:  # KeyboardInterrupt may come when one is under way, but nobody has its future yet
+        task.cancel()
     async with turn:  # whoever waited for the next one may have been interrupted, and its end take a while
         await results.aclose()
 
