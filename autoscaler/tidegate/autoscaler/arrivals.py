@@ -6,10 +6,11 @@ at all: what came meanwhile is spread over the time that nobody looked. 61 numbe
 
 from __future__ import annotations
 
-from itertools import pairwise
 from math import sqrt
 
 import msgspec
+
+from tidegate.autoscaler.line import line_through
 
 MINUTE = 60
 """Seconds that are remembered."""
@@ -111,14 +112,5 @@ def _slope(edges: tuple[float, ...]) -> float:
     size = len(edges) - 1
     if size < TREND_AFTER or edges[-1] == edges[0]:
         return 0.0
-    counts = [later - earlier for earlier, later in pairwise(edges)]
-    middle = (size - 1) / 2
-    mean = (edges[-1] - edges[0]) / size
-    spread = size * (size * size - 1) / 12
-    slope = sum([count * place for place, count in enumerate(counts)]) - middle * mean * size
-    slope /= spread
-    if slope <= 0.0:
-        return 0.0
-    rest = sum([count * count for count in counts]) - size * mean * mean - slope * slope * spread
-    error = sqrt(max(rest, 0.0) / (size - 2) / spread)
-    return slope if slope > SIGNIFICANCE * error else 0.0
+    line = line_through(edges)
+    return line.slope if line.slope > max(SIGNIFICANCE * line.error, 0.0) else 0.0

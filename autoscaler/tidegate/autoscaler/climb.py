@@ -8,12 +8,10 @@ bursts has wide ones. 31 numbers; the line is drawn anew every ten seconds.
 
 from __future__ import annotations
 
-from itertools import pairwise
-from math import sqrt
-
 import msgspec
 
 from tidegate.autoscaler.arrivals import Arrivals
+from tidegate.autoscaler.line import line_through
 
 PERIOD = 10.0
 """Seconds of one count."""
@@ -73,13 +71,8 @@ def _line(marks: tuple[float, ...]) -> tuple[float, float]:
     size = len(marks) - 1
     if size < ENOUGH:
         return 0.0, 0.0
-    counts = [later - earlier for earlier, later in pairwise(marks)]
-    middle = (size - 1) / 2
-    mean = (marks[-1] - marks[0]) / size
-    spread = size * (size * size - 1) / 12
-    slope = (sum([count * place for place, count in enumerate(counts)]) - middle * mean * size) / spread
-    rest = sum([count * count for count in counts]) - size * mean * mean - slope * slope * spread
-    sure = slope - SURE * sqrt(max(rest, 0.0) / (size - 2) / spread)
+    line = line_through(marks)
+    sure = line.slope - SURE * line.error
     if sure <= 0.0:
         return 0.0, 0.0
-    return (mean + sure * size / 2) / PERIOD, sure / (PERIOD * PERIOD)
+    return (line.mean + sure * size / 2) / PERIOD, sure / (PERIOD * PERIOD)
