@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, TypeVar
 
-import msgspec
-from cyclopts import Group, Parameter, Token
-from cyclopts.validators import Number
+from cyclopts import Group, Parameter
 
 from tidegate.app.golden import GoldenSettings
-from tidegate.cli.group import Given, Seconds
-from tidegate.cli.values import parse_size, show_size
+from tidegate.cli.group import Given, Positive, Seconds, Size, overlay
 from tidegate.control.notifications.settings import NotificationSettings
 from tidegate.control.store.settings import StoreSettings
-
-S = TypeVar("S", bound=msgspec.Struct)
 
 GOLDEN = GoldenSettings()
 NOTIFICATIONS = NotificationSettings()
 STORE = StoreSettings()
-
-
-def _convert_size(_: type, tokens: Sequence[Token]) -> int:
-    return parse_size(tokens[0].value)
-
-
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
-Size = Annotated[int, Parameter(converter=_convert_size, show_default=show_size, metavar="SIZE")]
 
 
 @Parameter(name="*", group=Group("Golden requests", sort_key=5.6))
@@ -96,36 +81,22 @@ class State(Given):
 
 DEFAULT_GOLDEN, DEFAULT_TOLD, DEFAULT_STATE = Golden(), Told(), State()
 
-_GOLDEN = {"golden_requests": "max_requests", "golden_bytes": "max_bytes", "golden_timeout": "timeout"}
+_GOLDEN = {"max_requests": "golden_requests", "max_bytes": "golden_bytes", "timeout": "golden_timeout"}
 _TOLD = {
-    "notifications_at_once": "concurrent",
-    "notification_first_pause": "first_pause",
-    "notification_longest_pause": "longest_pause",
-    "notification_longest_wish": "longest_wish",
-    "notification_grace": "stop_grace",
+    "concurrent": "notifications_at_once",
+    "first_pause": "notification_first_pause",
+    "longest_pause": "notification_longest_pause",
+    "longest_wish": "notification_longest_wish",
+    "stop_grace": "notification_grace",
 }
 _STATE = {
-    "max_resource_bytes": "max_document",
-    "watcher_queue": "watch_queue",
-    "watcher_batch": "watch_batch",
-    "max_occurrence_bytes": "max_occurrence",
-    "max_waiting_writes": "max_waiting",
-} | {
-    name: name
-    for name in (
-        "max_patch_operations",
-        "max_changes",
-        "max_change_age",
-        "bookmark_every",
-        "max_events",
-        "max_event_age",
-        "max_occurrences",
-        "max_occurrence_age",
-        "max_deliveries",
-        "max_delivery_age",
-        "busy_timeout",
-    )
+    "max_document": "max_resource_bytes",
+    "watch_queue": "watcher_queue",
+    "watch_batch": "watcher_batch",
+    "max_occurrence": "max_occurrence_bytes",
+    "max_waiting": "max_waiting_writes",
 }
+"""Options, by the fields of the settings that have other names."""
 
 
 def golden_of(golden: Golden) -> GoldenSettings:
@@ -134,27 +105,14 @@ def golden_of(golden: Golden) -> GoldenSettings:
     Raises:
         ValueError: a bound is none, by the name of its option. So are those of the others.
     """
-    return renamed(GOLDEN, _GOLDEN, golden)
+    return overlay(GOLDEN, golden, options=_GOLDEN)
 
 
 def notifications_of(told: Told) -> NotificationSettings:
     """How notifications are sent, but for where to."""
-    return renamed(NOTIFICATIONS, _TOLD, told)
+    return overlay(NOTIFICATIONS, told, options=_TOLD)
 
 
 def store_of(state: State, told: Told) -> StoreSettings:
     """What the state keeps."""
-    return renamed(STORE, _STATE, state, told)
-
-
-def renamed(settings: S, fields: Mapping[str, str], *groups: object) -> S:
-    """The settings with what options of other names say. ``fields`` has the field of each option."""
-    told = {
-        field: getattr(group, option) for group in groups for option, field in fields.items() if hasattr(group, option)
-    }
-    try:
-        return msgspec.structs.replace(settings, **told)
-    except ValueError as error:
-        field, _, problem = str(error).partition(" ")
-        option = next((option for option, told in fields.items() if told == field), field)
-        raise ValueError(f"{option} {problem}") from error
+    return overlay(STORE, state, told, options=_STATE)

@@ -10,21 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-import msgspec
 from cyclopts import CoercionError, Group, Parameter, Token
 from cyclopts.validators import Number
 
 from tidegate.batching.padding import PaddedDimension
 from tidegate.batching.settings import BatchSettings
 from tidegate.cli.access import ENCRYPTION, IDENTITIES, Encryption, Identities
-from tidegate.cli.group import Given, Seconds
-from tidegate.cli.kept import DEFAULT_GOLDEN, DEFAULT_STATE, DEFAULT_TOLD, Golden, Positive, Size, State, Told
-from tidegate.cli.values import (
-    check_seconds,
-    parse_padding,
-    parse_sizes,
-    parse_weight,
-)
+from tidegate.cli.group import Count, Given, Positive, Seconds, Size
+from tidegate.cli.kept import DEFAULT_GOLDEN, DEFAULT_STATE, DEFAULT_TOLD, Golden, State, Told
+from tidegate.cli.values import check_seconds, parse_padding, parse_sizes, parse_weight
 from tidegate.control.activation import ActivationSettings
 from tidegate.control.services.settings import ServiceSettings
 from tidegate.control.watch import WatchSettings
@@ -36,7 +30,6 @@ from tidegate.protocol.limits import DEFAULT_LIMITS
 from tidegate.protocol.nan import NanPolicy
 from tidegate.replicas.settings import ReplicaSettings, StartMethod
 
-S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
 HTTP = HttpSettings()
@@ -49,17 +42,6 @@ ACTIVATION = ActivationSettings()
 SHADOW = ShadowSettings()
 SERVICES = ServiceSettings()
 RELOAD = WatchSettings(watch_interval=0.5, watch_settle=0.2)
-
-
-def overlay(settings: S, *groups: object) -> S:
-    """The settings with every field that an option of the same name, in one of the groups, tells otherwise."""
-    told = {
-        field: getattr(group, field)
-        for group in groups
-        for field in settings.__struct_fields__
-        if hasattr(group, field)
-    }
-    return msgspec.structs.replace(settings, **told)
 
 
 def _each(tokens: Sequence[Token], parse: Callable[[str], T]) -> Iterator[tuple[Token, T]]:
@@ -88,7 +70,6 @@ def _convert_weights(_: type, tokens: Sequence[Token]) -> tuple[tuple[str, float
 
 
 WholeSeconds = Annotated[int, Parameter(validator=check_seconds)]
-Count = Annotated[int, Parameter(validator=Number(gte=0))]
 Rows = Annotated[int, Parameter(validator=Number(gte=1), metavar="ROWS")]
 RowSizes = Annotated[
     tuple[int, ...],

@@ -13,7 +13,8 @@ from msgspec import structs
 
 from tidegate.cli.access import identity_of, tls_of
 from tidegate.cli.failure import Exit, Failure
-from tidegate.cli.kept import golden_of, notifications_of, renamed, store_of
+from tidegate.cli.group import overlay
+from tidegate.cli.kept import golden_of, notifications_of, store_of
 from tidegate.cli.options import (
     ACTIVATION,
     BATCHING,
@@ -27,7 +28,6 @@ from tidegate.cli.options import (
     WATCH,
     Copies,
     Options,
-    overlay,
 )
 from tidegate.protocol.errors import shown
 from tidegate.protocol.limits import DEFAULT_LIMITS
@@ -140,14 +140,14 @@ def settings_of(options: Options) -> ServeSettings:
 
 FIELDS = {"pad": "padded_dimensions", "non_idempotent": "idempotent"}
 """Fields of the settings, by options that have other names."""
-SHADOW_FIELDS = {
-    "shadow_queue": "max_queue",
-    "shadow_inflight": "max_inflight",
-    "shadow_copy_bytes": "max_copy_bytes",
-    "shadow_bytes": "max_bytes",
-    "shadow_timeout": "timeout",
+SHADOW_OPTIONS = {
+    "max_queue": "shadow_queue",
+    "max_inflight": "shadow_inflight",
+    "max_copy_bytes": "shadow_copy_bytes",
+    "max_bytes": "shadow_bytes",
+    "timeout": "shadow_timeout",
 }
-"""The same, of what copies for shadows may take."""
+"""Options of what copies for shadows may take, by the fields of their settings."""
 
 
 def option_of(field: str) -> str:
@@ -213,7 +213,7 @@ def _settings_of(options: Options) -> ServeSettings:
 
 def shadow_of(trials: Trials) -> ShadowSettings:
     """What copies for shadows may take."""
-    return renamed(SHADOW, SHADOW_FIELDS, trials)
+    return overlay(SHADOW, trials, options=SHADOW_OPTIONS)
 
 
 def artifact_cache_of(copies: Copies) -> CacheSettings | None:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from tidegate.cli.failure import Exit, Failure
+from tidegate.cli.group import Count, Positive
 
 if TYPE_CHECKING:
     from tidegate.autoscaler.simulator.conditions import Conditions
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from tidegate.autoscaler.simulator.plays import Play
     from tidegate.autoscaler.simulator.source import Source
     from tidegate.autoscaler.simulator.workload import Service, Workload
-
-Positive = Annotated[int, Parameter(validator=Number(gte=1))]
-Count = Annotated[int, Parameter(validator=Number(gte=0))]
 
 
 def simulate(
