@@ -49,34 +49,37 @@ class LoopThread:
             RuntimeError: this is closed.
         """
         try:
-            future = asyncio.run_coroutine_threadsafe(main, self._started())
+            loop = self._started()
         except RuntimeError:
             main.close()
             raise
+        call = _Call(main)
         try:
-            return future.result()
+            return asyncio.run_coroutine_threadsafe(call.result(), loop).result()
         except CancelledError:
             raise RequestCancelled("the client was closed before the answer came") from None
-        finally:
-            future.cancel()  # for KeyboardInterrupt: one that is done is not changed by it
+        except BaseException:  # KeyboardInterrupt: also while it is scheduled, before anybody has its future
+            with suppress(RuntimeError):  # closed meanwhile, which has ended it
+                loop.call_soon_threadsafe(call.cancel)  # what is done is not changed by it
+            raise
 
     def iterate(self, results: AsyncGenerator[T, None]) -> Generator[T, None, None]:
         """What an asynchronous generator gives there, one by one. Closing this closes it, and waits for that."""
-        turn, waiting = asyncio.Lock(), set[asyncio.Task[Any]]()
+        turn = asyncio.Lock()
         with self._lock:
             self._open.add(results)
         try:
-            while (result := self.run(_next(results, turn, waiting))) is not None:
+            while (result := self.run(_next(results, turn))) is not None:
                 yield result
         finally:
-            self._discard(results, turn, waiting)
+            self._discard(results, turn)
 
-    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> None:
+    def _discard(self, results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
         with self._lock:
             self._open.discard(results)
             if self._loop is None:  # closed, which has ended it
                 return
-            closing = asyncio.run_coroutine_threadsafe(_close(results, turn, waiting), self._loop)
+            closing = asyncio.run_coroutine_threadsafe(_close(results, turn), self._loop)
         if threading.current_thread() is not self._thread:  # it is where the collector has found what nobody holds
             with suppress(CancelledError):  # closed meanwhile
                 closing.result()
@@ -105,20 +108,33 @@ class LoopThread:
             return self._loop
 
 
-async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> T | None:
-    task = asyncio.current_task()
-    assert task is not None
-    waiting.add(task)
-    try:
-        async with turn:
-            return await anext(results, None)
-    finally:
-        waiting.discard(task)
+class _Call(Generic[T]):
+    """A coroutine that runs in the loop, and can be called off there before it has begun."""
+
+    def __init__(self, main: Coroutine[Any, Any, T]) -> None:
+        self._main = main
+        self._task: asyncio.Task[Any] | None = None
+        self._cancelled = False
+
+    async def result(self) -> T:
+        if self._cancelled:
+            self._main.close()
+            raise asyncio.CancelledError
+        self._task = asyncio.current_task()
+        return await self._main
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        if self._task is not None:
+            self._task.cancel()
 
 
-async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock, waiting: set[asyncio.Task[Any]]) -> None:
-    for task in waiting:  # KeyboardInterrupt may come when one is under way, but nobody has its future yet
-        task.cancel()
+async def _next(results: AsyncGenerator[T, None], turn: asyncio.Lock) -> T | None:
+    async with turn:
+        return await anext(results, None)
+
+
+async def _close(results: AsyncGenerator[Any, None], turn: asyncio.Lock) -> None:
     async with turn:  # whoever waited for the next one may have been interrupted, and its end take a while
         await results.aclose()
 
