@@ -7,11 +7,10 @@ from math import ceil
 import msgspec
 import pytest
 
-from tidegate.autoscaler.observation import Observation
 from tidegate.autoscaler.policy import ScalingConfig
 from tidegate.autoscaler.qda import Qda
 from tidegate.autoscaler.qda_state import QdaState
-from tidegate.testing.scaled import QUIET, FluidService, play, poisson
+from tidegate.testing.scaled import QUIET, FluidService, play, poisson, quiet
 
 POLICY = Qda()
 CONFIG = ScalingConfig(least=1, most=40, slo=0.72, first_per_row=0.23, first_start=6.0)
@@ -20,11 +19,6 @@ CONFIG = ScalingConfig(least=1, most=40, slo=0.72, first_per_row=0.23, first_sta
 def look(state: QdaState, now: float, config: ScalingConfig = CONFIG, **changes: object) -> QdaState:
     """The state after a quiet look with these changes."""
     return POLICY.decide(now, msgspec.structs.replace(QUIET, **changes), state, config).state
-
-
-def quiet(replicas: int) -> Observation:
-    """So many replicas that have nothing to do."""
-    return msgspec.structs.replace(QUIET, ready=replicas, provisioned=replicas)
 
 
 def test_a_late_backlog_is_bought_for_and_never_dropped() -> None:

@@ -15,6 +15,11 @@ QUIET = Observation(arrivals=0, completions=0, busy_seconds=0.0, batches=0, wait
 """A look at one replica that has nothing to do and never had."""
 
 
+def quiet(replicas: int) -> Observation:
+    """The same of so many."""
+    return msgspec.structs.replace(QUIET, ready=replicas, provisioned=replicas)
+
+
 class FluidService:
     """Replicas that answer ``1/single`` requests a second each, and are ready ``start`` seconds after their order."""
 
@@ -23,7 +28,7 @@ class FluidService:
         self.ready = replicas
         self.warming: list[float] = []
         self.waiting = 0.0
-        self.seen = msgspec.structs.replace(QUIET, ready=replicas, provisioned=replicas)
+        self.seen = quiet(replicas)
         self._single = single
         self._start = start
         self._answered = 0.0
